@@ -42,8 +42,7 @@ struct ev_loop *kube_client_loop(const struct kube_client *c);
 struct http *kube_client_http(const struct kube_client *c);
 const char *kube_client_server(const struct kube_client *c); /* base URL */
 
-/* done may be NULL for list options' users who only want the effect. Bodies are JSON text, copied.
- */
+/* In all of these done may be NULL; a failure is then logged. Bodies are JSON text, copied. */
 struct kube_call *kube_client_get(struct kube_client *c, const struct kube_ref *ref,
 				  kube_done_fn done, void *user);
 struct kube_list_options {

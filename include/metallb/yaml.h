@@ -25,7 +25,7 @@ struct json_object *yaml_parse_one(const char *text, size_t len, struct err *err
 
 /*
  * Every document in turn: fn gets its value (borrowed; json_object_get() to keep it) and the line,
- * counted from 1, where it starts. Empty and null documents are skipped. fn ends the walk by
+ * counted from 1, where its value starts. Empty and null documents are skipped. fn ends the walk by
  * returning false (it has set err). False when a document cannot be read.
  */
 typedef bool (*yaml_document_fn)(void *user, struct json_object *value, size_t line,
