@@ -10,7 +10,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 
-#define MAX_INPUT (64u << 20)
+#define REPLAY_MAX (64u << 20)
 
 static int replay_file(const char *path)
 {
@@ -25,7 +25,7 @@ static int replay_file(const char *path)
 	do {
 		if (len == cap) {
 			cap = cap ? cap * 2 : 65536;
-			data = cap <= MAX_INPUT ? realloc(data, cap) : NULL;
+			data = cap <= REPLAY_MAX ? realloc(data, cap) : NULL;
 			if (!data) {
 				fprintf(stderr, "%s: too large\n", path);
 				abort();
