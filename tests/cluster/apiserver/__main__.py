@@ -27,7 +27,7 @@ from types import SimpleNamespace
 
 from aiohttp import web
 
-from . import controllers
+from . import controllers, crd
 from .admission import Admission
 from .authn import Authenticator
 from .bootstrap import bootstrap
@@ -74,6 +74,7 @@ def assemble(args):
 	parts.authz = Authorizer(store)
 	parts.rest = Rest(store, registry, parts.admission, parts.converter, parts.network)
 	parts.documents = Documents(registry, parts.authz, args.listen[0], store)
+	crd.follow(parts)
 	with open(args.root_ca or args.client_ca, encoding="utf-8") as src:
 		parts.root_ca = src.read()
 	return parts

@@ -5,6 +5,8 @@ Owns: the Resource record and lookups by path, by kind and by storage key.
 from dataclasses import dataclass, field
 from typing import Any
 
+from . import builtin
+
 ALL_VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
 
 
@@ -106,6 +108,7 @@ class Registry:
 	def builtin(cls):
 		reg = cls()
 		for res in _builtin():
+			res.schema = builtin.named(res.group, res.kind)
 			reg.add(res)
 		return reg
 

@@ -53,6 +53,12 @@ class Rest:
 	# creating
 
 	async def create(self, res, ns, obj, ctx):
+		try:
+			return await self._create(res, ns, obj, ctx)
+		finally:
+			self.network.release(ctx)
+
+	async def _create(self, res, ns, obj, ctx):
 		obj = self.decode(res, ns, None, obj, ctx)
 		strategy.prepare_create(self, res, obj)
 		self._name(res, obj)
@@ -67,20 +73,19 @@ class Rest:
 		if res.has_status and not strategy.keeps_status_on_create(res):
 			obj.pop("status", None)
 		if res.has_status:
-			strategy.initial_status(res, obj)
+			strategy.initial_status(res, obj, now())
 		schema.default(res, obj)
 		self._namespace_open(res, md.get("namespace"), md["name"])
 		apply.track(res, None, obj, ctx.manager, "", now())
-		strategy.allocate(self, res, obj, None, ctx.dry_run)
+		strategy.allocate(self, res, obj, None, ctx)
 		obj = await self.admission.mutate(res, "CREATE", "", obj, None, ctx)
-		strategy.allocate(self, res, obj, None, ctx.dry_run)
+		strategy.allocate(self, res, obj, None, ctx)
 		self.validate(res, obj, None, "")
 		await self.admission.validate(res, "CREATE", "", obj, None, ctx)
 		stored = await self.converter.to_storage(res, obj)
 		if self.store.get(res.table, md.get("namespace"), md["name"]) is not None:
 			raise errors.already_exists(res, md["name"])
 		self._namespace_open(res, md.get("namespace"), md["name"])
-		strategy.allocate(self, res, stored, None, ctx.dry_run)
 		if ctx.dry_run:
 			return obj
 		return await self.converter.read(res, self.store.put(res.table, stored))
@@ -185,6 +190,12 @@ class Rest:
 
 	async def change(self, res, ns, name, sub, fn, ctx, retry, applied=False):
 		"""Reads, lets `fn` make the new object, admits and commits it; again when somebody was faster."""
+		try:
+			return await self._change(res, ns, name, sub, fn, ctx, retry, applied)
+		finally:
+			self.network.release(ctx)
+
+	async def _change(self, res, ns, name, sub, fn, ctx, retry, applied):
 		for _ in range(PATCH_RETRIES_MAX):
 			entry = self.entry(res, ns, name)
 			old = await self.converter.read(res, entry)
@@ -193,7 +204,7 @@ class Rest:
 			strategy.prepare_update(self, res, new, old, sub)
 			self._carry_metadata(res, new, old)
 			schema.default(res, new)
-			strategy.allocate(self, res, new, old, True)
+			strategy.allocate(self, res, new, old, ctx)
 			if meta.has_generation(res) and meta.spec_changed(res, old, new):
 				new["metadata"]["generation"] = (old["metadata"].get("generation") or 0) + 1
 			if not applied:
@@ -206,7 +217,6 @@ class Rest:
 			stored = await self.converter.to_storage(res, new)
 			current = self.store.get(res.table, ns if res.namespaced else "", name)
 			if current is entry:
-				strategy.allocate(self, res, stored, old, ctx.dry_run)
 				return new if ctx.dry_run else await self._commit(res, stored)
 			if current is None:
 				raise errors.not_found(res, name)
@@ -221,7 +231,6 @@ class Rest:
 		entry = self.store.put(res.table, stored)
 		if done:
 			entry = self.store.remove(res.table, md.get("namespace"), md["name"])
-			strategy.released(self, res, entry.obj)
 		return await self.converter.read(res, entry)
 
 	@staticmethod
@@ -265,7 +274,6 @@ class Rest:
 		if not md.get("finalizers") and not strategy.held(res, obj) and grace == 0:
 			if not ctx.dry_run:
 				self.store.remove(res.table, md.get("namespace"), name)
-				strategy.released(self, res, obj)
 			return None, old
 		if md.get("deletionTimestamp"):
 			if grace >= (md.get("deletionGracePeriodSeconds") or 0):
