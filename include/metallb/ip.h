@@ -51,6 +51,8 @@ bool ip_is_multicast(const struct ip *ip);
 bool ip_is_unspecified(const struct ip *ip);
 /* ip + n; false on overflow past the family's last address. */
 bool ip_add(const struct ip *ip, uint64_t n, struct ip *out);
+/* ip - n; false below the family's first address. */
+bool ip_sub(const struct ip *ip, uint64_t n, struct ip *out);
 /* b - a for a <= b of one family, saturating at UINT64_MAX. */
 uint64_t ip_distance(const struct ip *a, const struct ip *b);
 

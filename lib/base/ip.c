@@ -250,6 +250,16 @@ bool ip_add(const struct ip *ip, uint64_t n, struct ip *out)
 	return true;
 }
 
+bool ip_sub(const struct ip *ip, uint64_t n, struct ip *out)
+{
+	u128 v = to_num(ip);
+
+	if (v < n)
+		return false;
+	*out = from_num(ip->family, v - n);
+	return true;
+}
+
 uint64_t ip_distance(const struct ip *a, const struct ip *b)
 {
 	assert(a->family == b->family);

@@ -141,6 +141,11 @@ static void test_prefix(void **state)
 	assert_true(ip_parse("255.255.255.254", &ip));
 	assert_true(ip_add(&ip, 1, &out));
 	assert_false(ip_add(&ip, 2, &out));
+	assert_true(ip_sub(&out, 1, &ip));
+	assert_true(ip_add(&ip, 1, &out));
+	ip_parse("0.0.0.1", &ip);
+	assert_true(ip_sub(&ip, 1, &out));
+	assert_false(ip_sub(&ip, 2, &out));
 	assert_true(prefix_parse("::/0", &a) && prefix_size(&a) == UINT64_MAX);
 	assert_true(prefix_parse("0.0.0.0/0", &a) && prefix_size(&a) == (uint64_t)1 << 32);
 }
