@@ -187,6 +187,42 @@ struct service_status {
 	struct strs peers;      /* BGP */
 };
 
+/* One entry of a status.conditions list. */
+struct api_condition {
+	const char *type, *status, *reason, *message;
+	int64_t observed_generation;
+	usec_t last_transition; /* wall clock, 0 when absent */
+};
+
+struct configuration_state {
+	struct api_object obj;
+	const char *result; /* "Valid", "Invalid", "Unknown" or "" */
+	const char *error_summary;
+	const struct api_condition *conditions;
+	size_t n_conditions;
+};
+
+/* One of controllerConfig and speakerConfig. */
+struct metallb_pods {
+	const char *priority_class_name, *runtime_class_name;
+	struct labels annotations;
+	const char *affinity, *resources; /* JSON text, "" when absent */
+};
+
+/* The MetalLB resource. JSON text is kept where it only passes through to a pod template. */
+struct metallb {
+	struct api_object obj;
+	const char *log_level, *load_balancer_class, *bgp_backend; /* "" when absent */
+	struct labels node_selector, controller_node_selector;
+	const char *speaker_tolerations, *controller_tolerations; /* JSON lists, "" when absent */
+	struct metallb_pods controller, speaker;
+	struct strs always_block;
+	const char *frrk8s_namespace;
+	bool secret_passthrough;
+	const struct api_condition *conditions;
+	size_t n_conditions;
+};
+
 /* ---- core ---- */
 
 enum svc_protocol { SVC_TCP, SVC_UDP, SVC_SCTP };
@@ -195,13 +231,6 @@ struct service_port {
 	const char *name;
 	enum svc_protocol protocol;
 	uint16_t port;
-};
-
-/* One entry of a status.conditions list. */
-struct api_condition {
-	const char *type, *status, *reason, *message;
-	int64_t observed_generation;
-	usec_t last_transition; /* wall clock, 0 when absent */
 };
 
 struct service {
