@@ -186,7 +186,7 @@ static struct conn *conn_find_idle(struct serve *s)
 
 		if (c->killed || c->n_requests > 0)
 			continue;
-		if (!c->had_request)
+		if (c->n_total == 0)
 			return c;
 		if (!idle || c->deadline < idle->deadline)
 			idle = c;

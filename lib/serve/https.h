@@ -43,10 +43,10 @@ struct conn {
 	struct list link;
 	struct serve *serve;
 	struct lws *wsi;
-	usec_t deadline; /* while it has no request */
-	unsigned n_requests;
-	bool had_request;
-	bool killed; /* told to close; libwebsockets is still flushing */
+	usec_t deadline;     /* while it has no request */
+	unsigned n_requests; /* being worked on */
+	unsigned n_total;    /* so far */
+	bool killed;         /* told to close; libwebsockets is still flushing */
 };
 
 enum stage {

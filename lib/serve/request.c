@@ -20,6 +20,12 @@
 #define HEAD_MAX     1024               /* of an answer */
 #define LENGTH_CHARS 16                 /* of a Content-Length that we take */
 
+/*
+ * An HTTP/2 connection ends when it is idle after so many: libwebsockets grants 256 KiB for each on
+ * top of what is used, which must stay below 2^31.
+ */
+#define HTTP2_REQUESTS 4096
+
 static const char text_plain[] = "text/plain; charset=utf-8";
 
 static const struct {
@@ -36,6 +42,11 @@ static const struct {
 	{503, "too many large requests at a time\n"},
 };
 
+static bool is_http2(struct lws *wsi)
+{
+	return lws_get_network_wsi(wsi) != wsi;
+}
+
 struct serve_request *request_new(struct conn *conn, struct lws *wsi, const char *path, size_t len)
 {
 	struct serve_request *r = xcalloc(1, sizeof(*r));
@@ -49,7 +60,7 @@ struct serve_request *request_new(struct conn *conn, struct lws *wsi, const char
 	list_add_tail(&s->requests, &r->link);
 	s->n_requests++;
 	conn->n_requests++;
-	conn->had_request = true;
+	conn->n_total++;
 	return r;
 }
 
@@ -75,8 +86,13 @@ void request_detach(struct serve_request *r)
 	list_del(&r->link);
 	r->serve->n_requests--;
 	r->conn->n_requests--;
-	if (r->conn->n_requests == 0)
+	if (r->conn->n_requests == 0) {
 		r->conn->deadline = clock_now() + r->serve->idle_timeout;
+		if (is_http2(r->wsi) && r->conn->n_total >= HTTP2_REQUESTS) {
+			r->conn->deadline = 0;
+			ev_feed_event(r->serve->loop, &r->serve->sweep, EV_TIMER);
+		}
+	}
 	r->conn = NULL;
 	r->wsi = NULL;
 	if (r->stage != STAGE_HANDLER) {
@@ -206,7 +222,7 @@ static void request_continue(struct serve_request *r)
 	char expect[32];
 
 	if (lws_hdr_copy(r->wsi, expect, sizeof(expect), WSI_TOKEN_HTTP_EXPECT) <= 0 ||
-	    strcasecmp(expect, "100-continue") != 0 || lws_get_network_wsi(r->wsi) != r->wsi)
+	    strcasecmp(expect, "100-continue") != 0)
 		return;
 	memcpy(line + LWS_PRE, text, sizeof(text) - 1);
 	if (lws_write(r->wsi, line + LWS_PRE, sizeof(text) - 1,
@@ -237,7 +253,10 @@ bool request_start(struct serve_request *r)
 		request_body_end(r);
 		return false;
 	}
-	if (length > 0)
+	/* of its own accord libwebsockets lets a client send about 320 KiB and then forgets it */
+	if (length > 0 && is_http2(wsi))
+		lws_wsi_tx_credit(wsi, LWSTXCR_PEER_TO_US, (int)length);
+	else if (length > 0)
 		request_continue(r);
 	return true;
 }
@@ -324,7 +343,6 @@ static int write_head(struct serve_request *r)
 {
 	unsigned char head[LWS_PRE + HEAD_MAX];
 	unsigned char *start = head + LWS_PRE, *p = start, *end = head + sizeof(head);
-	bool http1 = lws_get_network_wsi(r->wsi) == r->wsi;
 
 	if (lws_add_http_common_headers(r->wsi, (unsigned)r->status, r->content_type, r->out.len,
 					&p, end))
@@ -336,7 +354,7 @@ static int write_head(struct serve_request *r)
 		return -1;
 	if (r->status == 401 && !add_header(r->wsi, "www-authenticate:", "Bearer", &p, end))
 		return -1;
-	if (http1 && r->close && !add_header(r->wsi, "connection:", "close", &p, end))
+	if (r->close && !is_http2(r->wsi) && !add_header(r->wsi, "connection:", "close", &p, end))
 		return -1;
 	return lws_finalize_write_http_header(r->wsi, start, &p, end) ? -1 : 0;
 }
