@@ -19,7 +19,7 @@ struct http;
 struct http_call;
 
 #define HTTP_BODY_MAX        ((size_t)64 << 20) /* of a response that is collected, not streamed */
-#define HTTP_HEAD_MAX        ((size_t)64 << 10) /* response headers that we look at, together */
+#define HTTP_BUSY_MAX        32 /* requests on the wire beside the streams; others queue */
 #define HTTP_CONNECT_TIMEOUT (10 * USEC_PER_SEC)
 
 /* Strings are copied; NULL = unset. Files are read again when they change. */
@@ -70,12 +70,14 @@ struct http_request {
 
 /* NULL with the reason when libcurl or a certificate file cannot be set up. */
 struct http *http_new(struct ev_loop *loop, const struct http_options *options, struct err *err);
-/* Drops all calls without their callbacks. */
+/* Drops all calls without their callbacks. Not to be called from a callback. */
 struct http *http_free(struct http *h);
 /* Never NULL; what goes wrong is told by on_done. */
 struct http_call *http_start(struct http *h, const struct http_request *request);
 /* No callback of this call runs any more. NULL is fine; returns NULL. */
 struct http_call *http_cancel(struct http_call *call);
+/* As http_cancel, and its connection, which hangs, serves no new requests. */
+struct http_call *http_abandon(struct http_call *call);
 size_t http_call_count(const struct http *h);
 
 #endif

@@ -1,0 +1,14 @@
+/*
+ * What the parts of the client share. Private to lib/kube.
+ */
+#ifndef LIB_KUBE_CLIENT_IMPL_H
+#define LIB_KUBE_CLIENT_IMPL_H
+
+#include "metallb/kube_client.h"
+
+/* rest_client_requests_total; status 0: no answer. */
+void kube_client_count(const struct kube_client *c, const char *method, int status);
+/* The server's URL followed by path; the caller frees. */
+char *kube_client_url(const struct kube_client *c, const char *path);
+
+#endif
