@@ -11,7 +11,7 @@ import traceback
 import yaml
 from aiohttp import web
 
-from . import errors, negotiate, reviews, subresources
+from . import errors, negotiate, protobuf, reviews, subresources
 from .authn import ANONYMOUS
 from .lists import list_objects, watch_objects
 from .rest import Ctx, dumps
@@ -72,6 +72,8 @@ async def read_body(http):
 	raw = await http.read()
 	if not raw:
 		return {}
+	if ctype == "application/vnd.kubernetes.protobuf":
+		return protobuf.decode_request(raw)
 	if ctype not in PATCHES and ctype not in ("application/json", "application/yaml"):
 		raise errors.ApiError(415, "UnsupportedMediaType", "the body of the request was in an unknown format - "
 		                      "accepted media types include: application/json, application/yaml")
