@@ -50,11 +50,9 @@ static const struct field old_selector_fields[] = {
 };
 static const struct shape old_selector = SHAPE(old_selector_fields, struct selector);
 
-/* A list of selectors; atomic is each of them. */
 #define SELECTORS(name_, type_, member_)                                                           \
 	{                                                                                          \
-		name_, FT_LIST, FF_ITEMS_ATOMIC, offsetof(type_, member_),                         \
-			.shape = &schema_selector                                                  \
+		name_, FT_LIST, 0, offsetof(type_, member_), .shape = &schema_selector             \
 	}
 
 /* ---- IPAddressPool ---- */
@@ -100,8 +98,8 @@ static const struct shape pool_shape = SHAPE(pool_fields, struct ipaddresspool);
 static const struct field preferred_fields[] = {
 	{"weight", FT_INT, FF_REQUIRED | FF_INT32 | FF_MIN | FF_MAX,
 	 offsetof(struct preferred_node, weight), .min = 1, .max = 100},
-	{"preference", FT_OBJECT, FF_REQUIRED | FF_ATOMIC,
-	 offsetof(struct preferred_node, preference), .shape = &schema_selector},
+	{"preference", FT_OBJECT, FF_REQUIRED, offsetof(struct preferred_node, preference),
+	 .shape = &schema_selector},
 };
 static const struct shape preferred_shape = SHAPE(preferred_fields, struct preferred_node);
 
@@ -183,7 +181,7 @@ static const struct field peer_spec_fields[] = {
 	{"routerID", FT_STRING, 0, PEER(router_id)},
 	SELECTORS("nodeSelectors", struct bgppeer, node_selectors),
 	{"password", FT_STRING, 0, PEER(password)},
-	{"passwordSecret", FT_OBJECT, FF_ATOMIC, .shape = &peer_secret},
+	{"passwordSecret", FT_OBJECT, .shape = &peer_secret},
 	{"bfdProfile", FT_STRING, 0, PEER(bfd_profile)},
 	{"enableGracefulRestart", FT_BOOL, 0, PEER(graceful_restart)},
 	{"ebgpMultiHop", FT_BOOL, 0, PEER(ebgp_multihop)},

@@ -34,7 +34,7 @@ static const struct field required_nodes_fields[] = {
 static const struct shape required_nodes = SHAPE(required_nodes_fields, struct nothing);
 
 static const struct field preferred_nodes_fields[] = {
-	{"preference", FT_OBJECT, FF_SKIP | FF_REQUIRED | FF_ATOMIC, .shape = &term},
+	{"preference", FT_OBJECT, FF_SKIP | FF_REQUIRED, .shape = &term},
 	{"weight", FT_INT, FF_SKIP | FF_REQUIRED | FF_INT32},
 };
 static const struct shape preferred_nodes = SHAPE(preferred_nodes_fields, struct nothing);
@@ -44,17 +44,17 @@ static const struct shape preferred_nodes = SHAPE(preferred_nodes_fields, struct
 
 static const struct field node_affinity_fields[] = {
 	{PREFERRED_KEY, FT_LIST, FF_SKIP | FF_ATOMIC, .shape = &preferred_nodes},
-	{REQUIRED_KEY, FT_OBJECT, FF_SKIP | FF_ATOMIC, .shape = &required_nodes},
+	{REQUIRED_KEY, FT_OBJECT, FF_SKIP, .shape = &required_nodes},
 };
 static const struct shape node_affinity = SHAPE(node_affinity_fields, struct nothing);
 
 /* ---- pod affinity ---- */
 
 static const struct field pod_term_fields[] = {
-	{"labelSelector", FT_OBJECT, FF_SKIP | FF_ATOMIC, .shape = &schema_selector},
+	{"labelSelector", FT_OBJECT, FF_SKIP, .shape = &schema_selector},
 	ATOMIC_STRINGS("matchLabelKeys", 0),
 	ATOMIC_STRINGS("mismatchLabelKeys", 0),
-	{"namespaceSelector", FT_OBJECT, FF_SKIP | FF_ATOMIC, .shape = &schema_selector},
+	{"namespaceSelector", FT_OBJECT, FF_SKIP, .shape = &schema_selector},
 	ATOMIC_STRINGS("namespaces", 0),
 	{"topologyKey", FT_STRING, FF_SKIP | FF_REQUIRED},
 };

@@ -33,20 +33,19 @@ enum field_flags {
 	FF_REQUIRED = 1 << 0,
 	FF_MIN = 1 << 1,
 	FF_MAX = 1 << 2,
-	FF_INT32 = 1 << 3,     /* format int32 */
-	FF_INT64 = 1 << 4,     /* format int64 */
-	FF_UINT32 = 1 << 5,    /* the reader cannot hold more or less, whatever the schema says */
-	FF_DEFAULT = 1 << 6,   /* the schema has a default: def or def_text */
-	FF_NULL = 1 << 7,      /* an absent string is NULL, not "" */
-	FF_SKIP = 1 << 8,      /* checked, but not kept in the struct */
-	FF_ATOMIC = 1 << 9,    /* x-kubernetes-list-type or map-type: atomic */
-	FF_LISTMAP = 1 << 10,  /* x-kubernetes-list-type: map, keyed by list_key */
-	FF_MIN_ONE = 1 << 11,  /* minItems: 1 */
-	FF_DATETIME = 1 << 12, /* format date-time */
-	FF_RAW = 1 << 13,      /* keep the JSON text of the value: const char *, "" when absent */
-	FF_ITEMS_ATOMIC = 1 << 14, /* of a list: each element is atomic */
-	FF_CUSTOM = 1 << 15,       /* checked as the type says, decoded by field.decode() */
-	FF_IMMUTABLE = 1 << 16,    /* may not change once it is set */
+	FF_INT32 = 1 << 3,      /* format int32 */
+	FF_INT64 = 1 << 4,      /* format int64 */
+	FF_UINT32 = 1 << 5,     /* the reader cannot hold more or less, whatever the schema says */
+	FF_DEFAULT = 1 << 6,    /* the schema has a default: def or def_text */
+	FF_NULL = 1 << 7,       /* an absent string is NULL, not "" */
+	FF_SKIP = 1 << 8,       /* checked, but not kept in the struct */
+	FF_ATOMIC = 1 << 9,     /* x-kubernetes-list-type or map-type: atomic */
+	FF_LISTMAP = 1 << 10,   /* x-kubernetes-list-type: map, keyed by list_key */
+	FF_MIN_ONE = 1 << 11,   /* minItems: 1 */
+	FF_DATETIME = 1 << 12,  /* format date-time */
+	FF_RAW = 1 << 13,       /* keep the JSON text of the value: const char *, "" when absent */
+	FF_CUSTOM = 1 << 14,    /* checked as the type says, decoded by field.decode() */
+	FF_IMMUTABLE = 1 << 15, /* may not change once it is set */
 };
 
 struct decoder;
