@@ -10,7 +10,7 @@ import sys
 import tempfile
 
 from . import api, builtin, client, netns, node, pki, procs, real
-from .images import PROJECT, product_image, test_images
+from .images import PROJECT, product_image, helper_images
 from .plan import Plan
 
 STATE_PREFIX = "metallb-c-cluster-"
@@ -62,7 +62,7 @@ class Cluster:
     def __init__(self, kind=None, nodes=3, images=None, faults=True, proxy=True, node_labels=None):
         self.kind = kind or chosen_control_plane()
         self.node_count = nodes
-        self.images = images if images is not None else {"metallb-c": product_image(), **test_images()}
+        self.images = images if images is not None else {"metallb-c": product_image(), **helper_images()}
         self.with_faults = faults
         self.with_proxy = proxy
         self.node_labels = node_labels or {}

@@ -43,7 +43,7 @@ def product_image(directory=None):
     return {"files": files, "env": env}
 
 
-def test_images():
+def helper_images():
     """Images for tests: `backend`, a small HTTP server, and `machine`, just this machine's programs."""
     backend = pathlib.Path(__file__).with_name("images") / "backend.py"
     return {

@@ -1,0 +1,1 @@
+"""Tests that are written in Python, and the cluster they run on."""
