@@ -403,3 +403,12 @@ struct kube_call *kube_client_cancel(struct kube_call *call)
 	call_free(call);
 	return NULL;
 }
+
+struct kube_call *kube_client_abandon(struct kube_call *call)
+{
+	if (!call)
+		return NULL;
+	http_abandon(call->http);
+	call_free(call);
+	return NULL;
+}
