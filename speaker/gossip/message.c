@@ -371,13 +371,18 @@ const char *gsp_decompress(struct rd *r, struct buf *out)
 
 uint32_t gsp_crc32(const void *data, size_t len)
 {
+	/* the polynomial 0xedb88320 (reflected) applied to each nibble */
+	static const uint32_t nibble[16] = {
+		0x00000000, 0x1db71064, 0x3b6e20c8, 0x26d930ac, 0x76dc4190, 0x6b6b51f4,
+		0x4db26158, 0x5005713c, 0xedb88320, 0xf00f9344, 0xd6d6a3e8, 0xcb61b38c,
+		0x9b64c2b0, 0x86d3d2d4, 0xa00ae278, 0xbdbdf21c,
+	};
 	const uint8_t *p = data;
 	uint32_t crc = ~0u;
 
 	for (size_t i = 0; i < len; i++) {
-		crc ^= p[i];
-		for (int bit = 0; bit < 8; bit++)
-			crc = crc >> 1 ^ (0xedb88320u & (0u - (crc & 1)));
+		crc = crc >> 4 ^ nibble[(crc ^ p[i]) & 0x0f];
+		crc = crc >> 4 ^ nibble[(crc ^ (uint32_t)p[i] >> 4) & 0x0f];
 	}
 	return ~crc;
 }
