@@ -52,7 +52,8 @@ struct announce_options {
 	bool ignore_exclude_lb; /* the exclude label does not count */
 };
 
-/* Everything is borrowed for the life of the view. */
+/* The options' strings and the configuration are borrowed for the life of the view, the rest only
+ * while it is made. */
 struct announce_world {
 	const struct config *cfg; /* NULL: none yet */
 	const struct node *const *nodes;
@@ -65,6 +66,9 @@ struct announce_view;
 struct announce_view *announce_view_new(const struct announce_options *opt,
 					const struct announce_world *world);
 struct announce_view *announce_view_free(struct announce_view *view); /* returns NULL */
+/* Both lead to the same decisions; the same nodes are candidates in both. */
+bool announce_view_same(const struct announce_view *a, const struct announce_view *b);
+bool announce_view_same_nodes(const struct announce_view *a, const struct announce_view *b);
 
 /* One service with the slices of its endpoints. */
 struct announce_service {
@@ -127,7 +131,7 @@ struct announce_decision {
 };
 
 /*
- * All that the result points to lives in `a` or in the view's configuration and nodes. With a
+ * All that the result points to lives in `a`, in the view or in its configuration. With a
  * gate other than ANNOUNCE_YES, l2.reason and bgp.reason repeat it.
  */
 void announce_decide(const struct announce_view *view, const struct announce_service *in,

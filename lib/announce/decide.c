@@ -79,44 +79,49 @@ static int node_name_cmp(const void *name, const void *p)
 	return strcmp(name, (*node)->obj.meta.name);
 }
 
-static const struct node *node_find(const struct announce_view *view, const char *name)
+/* The node objects by name, only while a view is being made. */
+struct node_index {
+	const struct node **items;
+	size_t n;
+};
+
+static const struct node *node_find(const struct node_index *nodes, const char *name)
 {
-	const struct node **found = view->n_nodes > 0 ? bsearch(name, view->nodes, view->n_nodes,
-								sizeof(*view->nodes), node_name_cmp)
-						      : NULL;
+	const struct node **found = nodes->n > 0 ? bsearch(name, nodes->items, nodes->n,
+							   sizeof(*nodes->items), node_name_cmp)
+						 : NULL;
 
 	return found ? *found : NULL;
 }
 
 /* A node object that is not known is no objection. */
-static bool node_passes(const struct announce_view *view, const struct node *node)
+static enum announce_reason node_objection(const struct announce_view *view,
+					   const struct node *node)
 {
 	if (!node)
-		return true;
+		return ANNOUNCE_YES;
 	if (node->network_unavailable)
-		return false;
-	return view->opt.ignore_exclude_lb ||
-	       !labels_get(&node->obj.meta.labels, ANNOUNCE_EXCLUDE_LABEL);
+		return ANNOUNCE_NETWORK_UNAVAILABLE;
+	if (!view->opt.ignore_exclude_lb &&
+	    labels_get(&node->obj.meta.labels, ANNOUNCE_EXCLUDE_LABEL))
+		return ANNOUNCE_NODE_EXCLUDED;
+	return ANNOUNCE_YES;
 }
 
-static void usable_collect(struct announce_view *view, const struct strs *speakers)
+static void usable_collect(struct announce_view *view, const struct node_index *nodes,
+			   const struct strs *speakers)
 {
 	struct arena *a = view->arena;
-	struct strs names;
+	size_t max = speakers ? speakers->n : nodes->n, n = 0;
+	const char **names = arena_calloc(a, max, sizeof(*names));
 
-	if (speakers) {
-		names = strs_sorted(speakers, a);
-	} else {
-		const char **all = arena_calloc(a, view->n_nodes, sizeof(*all));
+	for (size_t i = 0; i < max; i++) {
+		const char *name = speakers ? speakers->items[i] : nodes->items[i]->obj.meta.name;
 
-		for (size_t i = 0; i < view->n_nodes; i++)
-			all[i] = view->nodes[i]->obj.meta.name;
-		names = (struct strs){all, view->n_nodes};
+		if (node_objection(view, node_find(nodes, name)) == ANNOUNCE_YES)
+			names[n++] = arena_strdup(a, name);
 	}
-	view->usable = arena_calloc(a, names.n, sizeof(*view->usable));
-	for (size_t i = 0; i < names.n; i++)
-		if (node_passes(view, node_find(view, names.items[i])))
-			view->usable[view->n_usable++] = names.items[i];
+	view->usable = strs_sorted(&(struct strs){names, n}, a);
 }
 
 struct announce_view *announce_view_new(const struct announce_options *opt,
@@ -124,19 +129,22 @@ struct announce_view *announce_view_new(const struct announce_options *opt,
 {
 	struct arena *a = arena_new();
 	struct announce_view *view = arena_alloc(a, sizeof(*view));
+	struct node_index nodes = {arena_calloc(a, world->n_nodes, sizeof(*nodes.items)),
+				   world->n_nodes};
+	const char **names = arena_calloc(a, world->interfaces.n, sizeof(*names));
 
 	view->arena = a;
 	view->opt = *opt;
 	view->cfg = world->cfg;
-	view->n_nodes = world->n_nodes;
-	view->nodes = arena_calloc(a, world->n_nodes, sizeof(*view->nodes));
 	for (size_t i = 0; i < world->n_nodes; i++)
-		view->nodes[i] = world->nodes[i];
-	if (view->n_nodes > 1)
-		qsort(view->nodes, view->n_nodes, sizeof(*view->nodes), node_cmp);
-	view->me = node_find(view, opt->node);
-	view->interfaces = strs_sorted(&world->interfaces, a);
-	usable_collect(view, world->speakers);
+		nodes.items[i] = world->nodes[i];
+	if (nodes.n > 1)
+		qsort(nodes.items, nodes.n, sizeof(*nodes.items), node_cmp);
+	view->node_says = node_objection(view, node_find(&nodes, opt->node));
+	for (size_t i = 0; i < world->interfaces.n; i++)
+		names[i] = arena_strdup(a, world->interfaces.items[i]);
+	view->interfaces = strs_sorted(&(struct strs){names, world->interfaces.n}, a);
+	usable_collect(view, &nodes, world->speakers);
 	return view;
 }
 
@@ -145,6 +153,27 @@ struct announce_view *announce_view_free(struct announce_view *view)
 	if (view)
 		arena_free(view->arena);
 	return NULL;
+}
+
+static bool strs_equal(const struct strs *a, const struct strs *b)
+{
+	if (a->n != b->n)
+		return false;
+	for (size_t i = 0; i < a->n; i++)
+		if (strcmp(a->items[i], b->items[i]) != 0)
+			return false;
+	return true;
+}
+
+bool announce_view_same(const struct announce_view *a, const struct announce_view *b)
+{
+	return a->cfg == b->cfg && a->node_says == b->node_says &&
+	       strs_equal(&a->usable, &b->usable) && strs_equal(&a->interfaces, &b->interfaces);
+}
+
+bool announce_view_same_nodes(const struct announce_view *a, const struct announce_view *b)
+{
+	return strs_equal(&a->usable, &b->usable);
 }
 
 /* ---- the decision ---- */

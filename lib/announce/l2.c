@@ -95,11 +95,11 @@ static struct announce_candidate *candidates_collect(const struct announce_view 
 {
 	bool local = strcmp(in->svc->external_traffic_policy, "Local") == 0;
 	struct strs serving = local ? serving_nodes(in, a) : (struct strs){0};
-	struct announce_candidate *out = arena_calloc(a, view->n_usable, sizeof(*out));
+	struct announce_candidate *out = arena_calloc(a, view->usable.n, sizeof(*out));
 
 	*n = 0;
-	for (size_t i = 0; i < view->n_usable; i++) {
-		const char *node = view->usable[i];
+	for (size_t i = 0; i < view->usable.n; i++) {
+		const char *node = view->usable.items[i];
 
 		if (!matching_has_node(m, node) || (local && !strs_contains(&serving, node)))
 			continue;

@@ -93,18 +93,6 @@ static enum announce_reason endpoints_verdict(const struct announce_view *view,
 	return local ? ANNOUNCE_NO_LOCAL_ENDPOINTS : ANNOUNCE_NO_ENDPOINTS;
 }
 
-static enum announce_reason node_verdict(const struct announce_view *view)
-{
-	if (!view->me)
-		return ANNOUNCE_YES;
-	if (view->me->network_unavailable)
-		return ANNOUNCE_NETWORK_UNAVAILABLE;
-	if (!view->opt.ignore_exclude_lb &&
-	    labels_get(&view->me->obj.meta.labels, ANNOUNCE_EXCLUDE_LABEL))
-		return ANNOUNCE_NODE_EXCLUDED;
-	return ANNOUNCE_YES;
-}
-
 static void routes_fill(const struct config_bgpadv *const *advs, size_t n, struct arena *a,
 			struct announce_decision *d)
 {
@@ -155,7 +143,7 @@ void bgp_decide(const struct announce_view *view, const struct announce_service 
 	else if (any_conflict(advs, n, pool_families(pool)))
 		d->bgp.reason = ANNOUNCE_CONFLICTING;
 	else
-		d->bgp.reason = node_verdict(view);
+		d->bgp.reason = view->node_says;
 	if (d->bgp.reason == ANNOUNCE_YES)
 		d->bgp.reason = endpoints_verdict(view, in);
 	if (d->bgp.reason == ANNOUNCE_YES)

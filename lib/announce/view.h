@@ -10,12 +10,9 @@ struct announce_view {
 	struct arena *arena;
 	struct announce_options opt;
 	const struct config *cfg;
-	const struct node **nodes; /* by name */
-	size_t n_nodes;
-	const struct node *me; /* NULL: not known yet */
-	const char **usable;   /* nodes with a live speaker that pass the node filters, by name */
-	size_t n_usable;
+	struct strs usable;     /* nodes with a live speaker that pass the filters, sorted */
 	struct strs interfaces; /* sorted */
+	enum announce_reason node_says; /* this node's own objection to BGP, or ANNOUNCE_YES */
 };
 
 /* Membership in a sorted list. */
