@@ -60,6 +60,9 @@ struct sim {
 	size_t n_heap, cap_heap;
 	uint64_t order, packets, events;
 	usec_t now;
+	/* a tournament of the nodes' deadlines: winner[1] is due first; leaves start at `leaves` */
+	unsigned *winner, leaves;
+	usec_t *due;
 };
 
 static bool earlier(const struct flight *a, const struct flight *b)
@@ -126,6 +129,29 @@ static usec_t latency(struct sim *s)
 	return 200 + (usec_t)(rng_next(&s->rng) % 3000);
 }
 
+/* Node i's deadline may have changed: play its matches again. */
+static void replay_deadline(struct sim *s, unsigned i)
+{
+	s->due[i] = s->nodes[i].up ? swim_deadline(s->nodes[i].swim) : USEC_NEVER;
+	for (unsigned m = (s->leaves + i) / 2; m > 0; m /= 2) {
+		unsigned a = s->winner[2 * m], b = s->winner[2 * m + 1];
+
+		s->winner[m] = s->due[b] < s->due[a] ? b : a;
+	}
+}
+
+static void make_tournament(struct sim *s)
+{
+	for (s->leaves = 1; s->leaves < s->n;)
+		s->leaves *= 2;
+	s->winner = xcalloc(2 * (size_t)s->leaves, sizeof(*s->winner));
+	s->due = xcalloc(s->leaves, sizeof(*s->due));
+	for (unsigned i = 0; i < s->leaves; i++) {
+		s->winner[s->leaves + i] = i;
+		s->due[i] = USEC_NEVER;
+	}
+}
+
 static void take_outputs(struct sim *s, unsigned i)
 {
 	struct swim_output o;
@@ -147,6 +173,7 @@ static void take_outputs(struct sim *s, unsigned i)
 		else
 			heap_push(s, f);
 	}
+	replay_deadline(s, i);
 }
 
 static void deliver_request(struct sim *s, struct flight *f)
@@ -190,32 +217,21 @@ static void deliver(struct sim *s, struct flight *f)
 static void run(struct sim *s, usec_t end)
 {
 	while (s->now < end) {
-		usec_t due = end;
-		unsigned who = s->n;
+		unsigned who = s->winner[1];
+		usec_t due = s->due[who] < end ? s->due[who] : end;
 
-		for (unsigned i = 0; i < s->n; i++) {
-			usec_t d = s->nodes[i].up ? swim_deadline(s->nodes[i].swim) : USEC_NEVER;
-
-			if (d < due) {
-				due = d;
-				who = i;
-			}
-		}
 		if (s->n_heap && s->heap[0].at <= due) {
 			struct flight f = heap_pop(s);
 
 			s->now = f.at;
 			deliver(s, &f);
-		} else if (who < s->n) {
-			/* everybody whose time is within the same 10 ms, in one sweep */
-			s->now = due > s->now ? due : s->now;
-			for (unsigned i = who; i < s->n; i++)
-				if (s->nodes[i].up && swim_deadline(s->nodes[i].swim) <= s->now) {
-					swim_tick(s->nodes[i].swim, s->now);
-					take_outputs(s, i);
-				}
-		} else {
-			s->now = end;
+			continue;
+		}
+		if (due > s->now)
+			s->now = due;
+		if (s->due[who] <= s->now && s->now < end) {
+			swim_tick(s->nodes[who].swim, s->now);
+			take_outputs(s, who);
 		}
 	}
 }
@@ -238,6 +254,7 @@ static void stop(struct sim *s, unsigned i)
 {
 	s->nodes[i].up = false;
 	s->nodes[i].swim = swim_free(s->nodes[i].swim);
+	replay_deadline(s, i);
 }
 
 /* Everybody that is up and on a side knows just those as usable. Returns how many views are wrong.
@@ -332,6 +349,7 @@ static unsigned run_seed(unsigned nodes, uint64_t seed, unsigned loss)
 	s.random = (struct random_source){rng_fill, &s.rng};
 	s.nodes = xcalloc(nodes, sizeof(*s.nodes));
 	s.now = USEC_PER_SEC;
+	make_tournament(&s);
 	unsigned wrong = scenario(&s);
 
 	if (wrong)
@@ -343,6 +361,8 @@ static unsigned run_seed(unsigned nodes, uint64_t seed, unsigned loss)
 		buf_fini(&s.heap[--s.n_heap].data);
 	free(s.heap);
 	free(s.nodes);
+	free(s.winner);
+	free(s.due);
 	return wrong;
 }
 
