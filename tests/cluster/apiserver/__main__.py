@@ -30,7 +30,7 @@ from aiohttp import web
 from . import controllers, crd
 from .admission import Admission
 from .authn import Authenticator
-from .bootstrap import bootstrap
+from .bootstrap import advertise, bootstrap
 from .convert import Converter
 from .documents import Documents
 from .network import Network
@@ -107,7 +107,7 @@ def announce(args, runner):
 async def serve(args):
 	parts = assemble(args)
 	server = Server(parts)
-	await bootstrap(parts, args)
+	await bootstrap(parts)
 	runner = web.AppRunner(server.application(), access_log=None, keepalive_timeout=75)
 	await runner.setup()
 	context = tls(args)
@@ -116,6 +116,7 @@ async def serve(args):
 		site = web.TCPSite(runner, host.strip("[]"), int(port), ssl_context=context, backlog=1024,
 		                   reuse_address=True, shutdown_timeout=0.5)
 		await site.start()
+	await advertise(parts, *runner.addresses[0][:2])
 	tasks = controllers.start(parts, args)
 	stop = asyncio.Event()
 	loop = asyncio.get_running_loop()

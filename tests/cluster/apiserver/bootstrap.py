@@ -57,7 +57,7 @@ async def _ensure(parts, group, plural, ns, obj):
 			raise
 
 
-async def bootstrap(parts, args):
+async def bootstrap(parts):
 	for name in ("default", "kube-system", "kube-public", "kube-node-lease"):
 		await _ensure(parts, "", "namespaces", None, {"metadata": {"name": name}})
 	for name, rules in ROLES.items():
@@ -67,3 +67,24 @@ async def bootstrap(parts, args):
 		await _ensure(parts, RBAC, "clusterrolebindings", None, {
 			"metadata": {"name": name, "labels": LABELS}, "subjects": subjects,
 			"roleRef": {"apiGroup": RBAC, "kind": "ClusterRole", "name": name}})
+
+
+async def advertise(parts, host, port):
+	"""The Service `kubernetes` and where it leads: this server."""
+	network, store = parts.network, parts.store
+	family = network.families[0]
+	await _ensure(parts, "", "services", "default", {
+		"metadata": {"name": "kubernetes", "labels": {"component": "apiserver", "provider": "kubernetes"}},
+		"spec": {"clusterIP": str(network.nets[family][1]), "ports": [
+			{"name": "https", "port": 443, "protocol": "TCP", "targetPort": port}]}})
+	ports = [{"name": "https", "port": port, "protocol": "TCP"}]
+	kind = "IPv6" if ":" in host else "IPv4"
+	wanted = [("", "endpoints", {"subsets": [{"addresses": [{"ip": host}], "ports": ports}]}),
+	          ("discovery.k8s.io", "endpointslices", {"addressType": kind, "ports": ports, "endpoints": [
+	          	{"addresses": [host], "conditions": {"ready": True}}]})]
+	for group, plural, body in wanted:
+		res = parts.registry.path(group, "v1", plural)
+		if store.get(res.table, "default", "kubernetes") is not None:
+			await parts.rest.delete(res, "default", "kubernetes", {}, _ctx())
+		await parts.rest.create(res, "default", {
+			"metadata": {"name": "kubernetes", "labels": {"kubernetes.io/service-name": "kubernetes"}}, **body}, _ctx())

@@ -177,6 +177,9 @@ async def _pump(server, req, watcher, stream, answer, seconds):
 		lines = [await stream.event(e) for e in watcher.drain()]
 		if any(lines):
 			await answer.write(b"".join(lines))
+		transport = req.http.transport
+		if transport is None or transport.is_closing():
+			return
 		if watcher.lost or (crd and server.registry.path(req.group, req.version, req.plural) is not req.res):
 			return
 		if loop.time() >= next_mark:

@@ -30,6 +30,7 @@ class Resource:
 	columns: tuple = ()         # additionalPrinterColumns of this version
 	storage_version: str = ""
 	preserve: bool = False
+	deprecation: str = ""
 
 	def __post_init__(self):
 		self.singular = self.singular or self.kind.lower()

@@ -152,6 +152,8 @@ class Server:
 		if res is None or (req.ns is not None and not res.namespaced and res.table != "/namespaces"):
 			raise errors.no_such_path()
 		req.res = res
+		if res.deprecation:
+			warnings.append(res.deprecation)
 		if req.sub:
 			if req.sub not in res.subresources:
 				raise errors.no_such_path()

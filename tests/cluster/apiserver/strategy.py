@@ -172,6 +172,9 @@ def validate(rest, res, obj, old, sub):
 		return network.service_validate(obj, old)
 	if table == "/pods" and sub not in ("status", "binding"):
 		return workloads.pod_causes(obj, old)
+	if table == "apps/daemonsets" and ((obj["spec"]["updateStrategy"].get("rollingUpdate") or {}).get("maxSurge") or 0) \
+			not in (0, "0%"):
+		return [f_forbidden("spec.updateStrategy.rollingUpdate.maxSurge", "is not supported by this server")]
 	if table in ("apps/deployments", "apps/replicasets", "apps/daemonsets") and sub != "status":
 		return workloads.workload_causes(obj, old)
 	if table == crd.TABLE:
@@ -237,6 +240,8 @@ def _rbac_causes(obj, old):
 		elif obj["kind"] == "Role":
 			causes.append(f_invalid(path + ".nonResourceURLs", rule["nonResourceURLs"], "namespaced rules cannot apply to "
 			                        "non-resource URLs"))
+	if obj.get("aggregationRule"):
+		causes.append(f_forbidden("aggregationRule", "aggregated roles are not supported by this server"))
 	if obj["kind"].endswith("Binding"):
 		ref = obj.get("roleRef") or {}
 		if not ref.get("name"):
