@@ -779,11 +779,11 @@ struct http *http_new(struct ev_loop *loop, const struct http_options *o, struct
 
 struct http *http_free(struct http *h)
 {
-	struct list *const lists[] = {&h->queued, &h->started, &h->done};
-
 	if (!h)
 		return NULL;
 	assert(h->inside == 0);
+	struct list *const lists[] = {&h->queued, &h->started, &h->done};
+
 	for (size_t i = 0; i < ARRAY_SIZE(lists); i++)
 		while (!list_is_empty(lists[i]))
 			call_free(container_of(lists[i]->next, struct http_call, in_http));
