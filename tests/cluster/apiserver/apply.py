@@ -3,11 +3,11 @@
 A set of fields is a nested dict as in FieldsV1: "f:name" a field, 'k:{...}' an item of a list map, "v:..." a member of
 a list set, "." the thing itself; {} is a leaf. Lists of other kinds are atomic.
 """
-import copy
 import json
 
 from .errors import ApiError, bad_request
 from .schema import child, root
+from .store import clone
 
 _SYSTEM = ("name", "generateName", "namespace", "uid", "resourceVersion", "generation", "creationTimestamp", "selfLink",
            "deletionTimestamp", "deletionGracePeriodSeconds", "managedFields")
@@ -193,12 +193,12 @@ def merge(res, old, body, manager, sub, force, when):
 	schema = root(res) or {}
 	mine = object_fields(res, body, sub)
 	if old is None:
-		out = copy.deepcopy(body)
+		out = clone(body)
 		out["metadata"]["managedFields"] = [_entry(res, manager, "Apply", sub, when, mine)]
 		return out
 	entries = [e for e in old["metadata"].get("managedFields") or ()]
 	before = next((e for e in entries if _ident(e) == (manager, "Apply", sub)), None)
-	out = copy.deepcopy(old)
+	out = clone(old)
 	source = _body(res, body, sub)
 	merged = _overlay(schema, _body(res, old, sub), source)
 	others = [e for e in entries if e is not before and e.get("subresource", "") == sub]
@@ -268,12 +268,12 @@ def _paths(fields, prefix=""):
 def _overlay(schema, old, new):
 	"""`old` with everything that `new` says."""
 	if _atomic(schema, new) or type(old) is not type(new):
-		return copy.deepcopy(new)
+		return clone(new)
 	if isinstance(new, dict):
 		out = dict(old)
 		for key, item in new.items():
 			sub = child(schema, key) or {}
-			out[key] = _overlay(sub, old[key], item) if key in old else copy.deepcopy(item)
+			out[key] = _overlay(sub, old[key], item) if key in old else clone(item)
 		return out
 	items, index = list(old), {_item_key(schema, o): i for i, o in enumerate(old)}
 	seen = set()
@@ -285,7 +285,7 @@ def _overlay(schema, old, new):
 		if key in index:
 			items[index[key]] = _overlay(schema.get("items") or {}, items[index[key]], item)
 		else:
-			items.append(copy.deepcopy(item))
+			items.append(clone(item))
 	return items
 
 

@@ -1,10 +1,10 @@
 """Between the stored version and the version asked for. Owns: events.k8s.io <-> core events, and custom resources
 by strategy None or Webhook (ConversionReview v1).
 """
-import copy
 import uuid
 
 from . import errors
+from .store import clone
 
 _EVENT = (("note", "message"), ("regarding", "involvedObject"), ("reportingController", "reportingComponent"),
           ("deprecatedCount", "count"), ("deprecatedFirstTimestamp", "firstTimestamp"),
@@ -44,7 +44,7 @@ class Converter:
 	async def to_storage(self, res, obj):
 		group = res.group + "/" if res.group else ""
 		target = "v1" if res.group == "events.k8s.io" else group + res.storage_version
-		return (await self._convert(res, [copy.deepcopy(obj)], target))[0]
+		return (await self._convert(res, [clone(obj)], target))[0]
 
 	async def _convert(self, res, objs, target):
 		if res.table == "/events":

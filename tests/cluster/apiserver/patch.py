@@ -2,10 +2,10 @@
 
 Strategic merge asks the kind's schema for x-kubernetes-patch-merge-key; lists without one are atomic.
 """
-import copy
 
 from .errors import ApiError, bad_request
 from .schema import child
+from .store import clone
 
 OPERATIONS_MAX = 10000
 
@@ -95,25 +95,25 @@ def _remove(doc, path):
 def json_patch(doc, ops):
 	if not isinstance(ops, list) or len(ops) > OPERATIONS_MAX:
 		raise bad_request("a JSON patch is an array of at most %d operations" % OPERATIONS_MAX)
-	doc = copy.deepcopy(doc)
+	doc = clone(doc)
 	for op in ops:
 		if not isinstance(op, dict) or "path" not in op:
 			raise bad_request("a JSON patch operation is an object with op and path")
 		what, path = op.get("op"), _pointer(op["path"])
 		if what == "add":
-			doc = _add(doc, path, copy.deepcopy(op.get("value")))
+			doc = _add(doc, path, clone(op.get("value")))
 		elif what == "remove":
 			_remove(doc, path)
 		elif what == "replace":
 			_walk(doc, path)
 			if path:
 				_remove(doc, path)
-			doc = _add(doc, path, copy.deepcopy(op.get("value")))
+			doc = _add(doc, path, clone(op.get("value")))
 		elif what == "test":
 			if _walk(doc, path) != op.get("value"):
 				raise _unprocessable("testing path %s value failed" % op["path"])
 		elif what == "copy":
-			doc = _add(doc, path, copy.deepcopy(_walk(doc, _pointer(op.get("from")))))
+			doc = _add(doc, path, clone(_walk(doc, _pointer(op.get("from")))))
 		elif what == "move":
 			doc = _add(doc, path, _remove(doc, _pointer(op.get("from"))))
 		else:
@@ -148,7 +148,7 @@ def strategic(target, patch, schema):
 		elif isinstance(value, list) and sub.get("x-kubernetes-patch-strategy") == "merge":
 			out[key] = _merge_list(out.get(key) or [], value, sub)
 		else:
-			out[key] = copy.deepcopy(value)
+			out[key] = clone(value)
 	_list_directives(out, patch, schema)
 	if retain is not None:
 		out = {k: v for k, v in out.items() if k in retain}

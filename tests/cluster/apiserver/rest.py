@@ -3,7 +3,6 @@
 
 Kubernetes API conventions: "Concurrency Control", "Metadata", "Finalizers".
 """
-import copy
 import datetime
 import json
 import random
@@ -11,6 +10,7 @@ import uuid
 from dataclasses import dataclass, field
 
 from . import apply, errors, meta, patch, schema, strategy
+from .store import clone
 
 PATCH_RETRIES_MAX = 20
 GENERATED = "bcdfghjklmnpqrstvwxz2456789"
@@ -94,7 +94,7 @@ class Rest:
 		"""Checks who `obj` says it is and prunes it; the result is a private copy."""
 		if not isinstance(obj, dict):
 			raise errors.bad_request("couldn't get version/kind; json parse error: the body is no object")
-		obj = copy.deepcopy(obj)
+		obj = clone(obj)
 		kind, version = obj.get("kind") or res.kind, obj.get("apiVersion") or res.api_version
 		if (version, kind) != (res.api_version, res.kind):
 			raise errors.bad_request("the API version in the data (%s, Kind=%s) does not match the "
@@ -151,7 +151,7 @@ class Rest:
 		obj = self.decode(res, ns, name, obj, ctx)
 
 		def change(_old):
-			return copy.deepcopy(obj)
+			return clone(obj)
 		wanted = obj["metadata"].get("resourceVersion")
 		if not wanted and self.store.get(res.table, ns if res.namespaced else "", name) is not None \
 				and res.crd:
@@ -199,7 +199,7 @@ class Rest:
 		for _ in range(PATCH_RETRIES_MAX):
 			entry = self.entry(res, ns, name)
 			old = await self.converter.read(res, entry)
-			new = fn(copy.deepcopy(old))
+			new = fn(clone(old))
 			self._precondition(res, name, old, new)
 			strategy.prepare_update(self, res, new, old, sub)
 			self._carry_metadata(res, new, old)

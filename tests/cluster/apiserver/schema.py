@@ -2,12 +2,12 @@
 
 apiextensions.k8s.io/v1 JSONSchemaProps without CEL (x-kubernetes-validations is left to a real server).
 """
-import copy
 import datetime
 import re
 
 from . import builtin
 from .errors import bad_request, f_duplicate, f_invalid, f_required, f_type, f_unsupported
+from .store import clone
 
 WARNINGS_MAX = 50
 _BASE = ("apiVersion", "kind", "metadata")
@@ -137,7 +137,7 @@ def _default_key(value, key, sub):
 	if key in value and value[key] is None and not sub.get("nullable"):
 		del value[key]
 	if key not in value and "default" in sub:
-		value[key] = copy.deepcopy(sub["default"])
+		value[key] = clone(sub["default"])
 	if key in value:
 		_default(sub, value[key])
 

@@ -16,6 +16,15 @@ WATCH_BACKLOG_MAX = 50000
 SAVE_DELAY = 0.2
 
 
+def clone(value):
+	"""A deep copy of JSON; much faster than copy.deepcopy."""
+	if isinstance(value, dict):
+		return {k: clone(v) for k, v in value.items()}
+	if isinstance(value, list):
+		return [clone(v) for v in value]
+	return value
+
+
 class Entry:
 	"""One version of one object, with its encoding made once."""
 	__slots__ = ("obj", "rv", "_raw")
@@ -32,7 +41,7 @@ class Entry:
 		return self._raw
 
 	def copy(self):
-		return json.loads(self.raw)
+		return clone(self.obj)
 
 
 class Event:

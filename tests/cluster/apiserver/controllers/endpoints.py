@@ -8,7 +8,7 @@ import json
 from ..errors import ApiError
 from ..rest import now
 from ..selectors import match_requirements, from_object
-from .base import Controller, is_ready, key_of, owner_ref
+from .base import Controller, is_ready, key_of, owned, owner_ref
 
 SLICE_MAX = 100
 MANAGED = "endpointslice-controller.k8s.io"
@@ -20,7 +20,10 @@ class Endpoints(Controller):
 
 	def heard(self, table, event):
 		if table == "/services":
-			self.add(key_of(event.entry.obj))
+			old, new = event.old and event.old.obj, event.entry.obj
+			if not old or event.type == "DELETED" or old["spec"] != new["spec"] or old["metadata"].get("labels") != \
+					new["metadata"].get("labels"):
+				self.add(key_of(new))
 		elif table == "/pods":
 			self._pod(event)
 		elif table == "discovery.k8s.io/endpointslices" and event.type == "DELETED":
@@ -90,13 +93,11 @@ class Endpoints(Controller):
 		return out
 
 	async def _slices(self, svc, wanted):
-		ns, name = key_of(svc)
 		res = self.res("discovery.k8s.io", "endpointslices")
 		have = {}
-		for entry in self.store.table(res.table).items(ns):
-			labels = entry.obj["metadata"].get("labels") or {}
-			if labels.get(SERVICE) == name and labels.get(BY) == MANAGED:
-				have.setdefault((entry.obj["addressType"], json.dumps(entry.obj.get("ports") or [])), []).append(entry.obj)
+		for obj in owned(self.store, res.table, svc):
+			if (obj["metadata"].get("labels") or {}).get(BY) == MANAGED:
+				have.setdefault((obj["addressType"], json.dumps(obj.get("ports") or [])), []).append(obj)
 		for key, endpoints in wanted.items():
 			await self._fill(svc, res, key, endpoints, have.pop(key, []))
 		for slices in have.values():
