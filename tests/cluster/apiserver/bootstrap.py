@@ -73,10 +73,12 @@ async def advertise(parts, host, port):
     """The Service `kubernetes` and where it leads: this server."""
     network, store = parts.network, parts.store
     family = network.families[0]
-    await _ensure(parts, "", "services", "default", {
-        "metadata": {"name": "kubernetes", "labels": {"component": "apiserver", "provider": "kubernetes"}},
-        "spec": {"clusterIP": str(network.nets[family][1]), "ports": [
-            {"name": "https", "port": 443, "protocol": "TCP", "targetPort": port}]}})
+    # A server that goes on with saved objects has it already, and its address is taken: by itself.
+    if store.get(parts.registry.path("", "v1", "services").table, "default", "kubernetes") is None:
+        await _ensure(parts, "", "services", "default", {
+            "metadata": {"name": "kubernetes", "labels": {"component": "apiserver", "provider": "kubernetes"}},
+            "spec": {"clusterIP": str(network.nets[family][1]), "ports": [
+                {"name": "https", "port": 443, "protocol": "TCP", "targetPort": port}]}})
     ports = [{"name": "https", "port": port, "protocol": "TCP"}]
     kind = "IPv6" if ":" in host else "IPv4"
     wanted = [("", "endpoints", {"subsets": [{"addresses": [{"ip": host}], "ports": ports}]}),
