@@ -17,6 +17,7 @@ KINDS = {
     "Event": ("v1", "events", True),
     "Secret": ("v1", "secrets", True),
     "ConfigMap": ("v1", "configmaps", True),
+    "ServiceAccount": ("v1", "serviceaccounts", True),
     "Endpoints": ("v1", "endpoints", True),
     "Deployment": ("apps/v1", "deployments", True),
     "DaemonSet": ("apps/v1", "daemonsets", True),

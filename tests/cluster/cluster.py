@@ -1,5 +1,6 @@
 """The cluster as tests see it: a context manager with everything in it."""
 
+import contextlib
 import json
 import os
 import pathlib
@@ -176,6 +177,7 @@ class Cluster:
             made.ns.ip(*(f"route add {cidr} dev eth0" for cidr in (self.plan.service_cidr4, self.plan.service_cidr6)))
             made.start()
         self.wait_for(lambda: all(map(self.node_ready, self.nodes)), 60, "all nodes Ready")
+        self.wait_for(self._default_account_ready, 30, "the default service account")
 
     def close(self):
         """Ends and removes everything, in reverse order; a failing step does not keep the others from it."""
@@ -219,6 +221,11 @@ class Cluster:
         """The node whose interface on the LAN has this address; None if none has."""
         return next((made for made in self.nodes if made.mac == mac), None)
 
+    def _default_account_ready(self):
+        """Before that, servers refuse Pods; up to 1.23 the account's token has to be there, too."""
+        account = self.get("ServiceAccount", "default", "default")
+        return account and (account.get("secrets") or self.kind != "real" or self.control_plane.version >= (1, 24))
+
     def restart_api(self, down_s=0.0, crash=False):
         self.control_plane.restart_api(down_s, crash)
 
@@ -247,7 +254,8 @@ class Cluster:
     def apply(self, *objects):
         """kubectl apply of YAML text or of objects."""
         texts = [obj if isinstance(obj, str) else json.dumps(obj) for obj in objects]
-        return self.kubectl("apply", "-f", "-", stdin="\n---\n".join(texts))
+        # The first line says that all of it is YAML, even where a document is JSON.
+        return self.kubectl("apply", "-f", "-", stdin="".join(f"---\n{text}\n" for text in texts))
 
     def get(self, kind, name, namespace=None):
         return self.api.get(kind, name, namespace)
@@ -282,6 +290,37 @@ class Cluster:
     def signal_container(self, item, number=signal.SIGKILL):
         """Sends a signal to a container's main process, by the entry that containers() gave."""
         os.kill(item["pid"], number)
+
+    def _inside(self, item):
+        """What to put before a command so that it runs in a container's namespaces."""
+        return ["nsenter", "-t", str(item["pid"]), "-m", "-n", "--root", "--wd", "--"]
+
+    def _environment(self, item):
+        entries = pathlib.Path("/proc", str(item["pid"]), "environ").read_bytes().split(b"\0")
+        return dict(entry.decode().split("=", 1) for entry in entries if b"=" in entry)
+
+    def run_inside(self, item, argv, timeout=30):
+        """What kubectl exec would do, by the entry that containers() gave; a CompletedProcess."""
+        return subprocess.run(
+            self._inside(item) + argv,
+            env=self._environment(item),
+            text=True,
+            capture_output=True,
+            timeout=timeout,
+            check=False,
+        )
+
+    @contextlib.contextmanager
+    def background(self, item, argv):
+        """The same as a running Popen, killed at the end of the block if it still runs."""
+        process = subprocess.Popen(
+            self._inside(item) + argv, env=self._environment(item), text=True, stdout=subprocess.PIPE
+        )
+        try:
+            yield process
+        finally:
+            process.kill()
+            process.wait()
 
     def log(self, namespace, pod_prefix):
         """The logs of the Pods whose names begin so, those of ended ones too: {node/pod/container: text}."""

@@ -1,5 +1,7 @@
 """The cluster without the product: what its own tests run on."""
 
+import os
+
 import pytest
 
 from tests.cluster import Cluster, chosen_control_plane, markers
@@ -17,4 +19,8 @@ def pytest_collection_modifyitems(config, items):
 @pytest.fixture(scope="session")
 def cluster():
     with Cluster(nodes=3, images=helper_images()) as made:
-        yield made
+        try:
+            yield made
+        finally:
+            if os.environ.get("METALLB_CLUSTER_LOGS"):
+                made.save_logs(os.environ["METALLB_CLUSTER_LOGS"])

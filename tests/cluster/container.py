@@ -147,18 +147,24 @@ class Container:
     async def _spawn(self, spec):
         path = self.owner.directory / f"{self.name}.json"
         path.write_text(json.dumps(spec), encoding="utf-8")
-        with open(self.log_path(), "ab") as log:
-            self._process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-I",
-                "-S",
-                str(LAUNCHER),
-                str(path),
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
+        reading, writing = os.pipe()
+        try:
+            with open(self.log_path(), "ab") as log:
+                self._process = await asyncio.create_subprocess_exec(
+                    *[sys.executable, "-I", "-S", str(LAUNCHER), str(path), str(writing)],
+                    stdin=asyncio.subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    start_new_session=True,
+                    pass_fds=[writing],
+                )
+        finally:
+            os.close(writing)
+        with open(reading, "rb") as pipe:
+            trouble = await asyncio.to_thread(pipe.read)
+        if trouble:
+            await self._process.wait()
+            raise fields.FieldError(f"cannot start {spec['argv'][0]}: {trouble.decode()}")
         self.pid = self._process.pid
         self._set_state("running", startedAt=timestamp())
 

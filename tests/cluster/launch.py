@@ -1,5 +1,6 @@
-"""Becomes the program of a container: python3 -I -S launch.py SPEC.json
+"""Becomes the program of a container: python3 -I -S launch.py SPEC.json FD
 
+FD is the writing end of a pipe: closed without a word once the program runs, or told why it cannot.
 Builds a root file system of its own in a private mount namespace, takes on the container's user and
 capabilities, and executes the program. The root is a tmpfs with the machine's /usr, a fresh /tmp and
 /run, the image's files and the volumes; it vanishes with the last process in it.
@@ -183,6 +184,7 @@ def take_identity(spec):
 def main():
     with open(sys.argv[1], encoding="utf-8") as file:
         spec = json.load(file)
+    os.set_inheritable(int(sys.argv[2]), False)
     parent = os.getppid()
     if spec["netns"]:
         fd = os.open(spec["netns"], os.O_RDONLY | os.O_CLOEXEC)
@@ -207,4 +209,5 @@ if __name__ == "__main__":
     try:
         main()
     except OSError as error:
-        sys.exit(f"launch: {error}")
+        os.write(int(sys.argv[2]), str(error).encode())
+        sys.exit(127)
