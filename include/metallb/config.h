@@ -65,7 +65,10 @@ struct config_pool {
 	/* serviceAllocation */
 	bool has_allocation;
 	int64_t priority;
-	struct strs namespaces; /* named and selected ones, sorted, unique */
+	bool restricts_namespaces; /* namespaces are named or selected, even if none exists */
+	struct strs namespaces;    /* named and selected ones, sorted, unique */
+	/* one that selects everything where serviceAllocation names neither namespaces nor services
+	 */
 	struct selectors service_selectors;
 	/* the advertisements that select this pool, in the order of their names */
 	const struct config_l2adv *const *l2advs;
@@ -107,7 +110,18 @@ struct config {
 	size_t n_peers;
 	const struct config_bfd *bfds; /* by name */
 	size_t n_bfds;
+	/* all valid advertisements by name, those that select no pool, too */
+	const struct config_l2adv *const *l2advs;
+	size_t n_l2advs;
+	const struct config_bgpadv *const *bgpadvs;
+	size_t n_bgpadvs;
 	const char *bgp_extras;
+	/* every range of every pool, by its first address */
+	const struct config_span {
+		struct ip_range range;
+		const struct config_pool *pool;
+	} * spans;
+	size_t n_spans;
 };
 
 /* A reason that belongs to one object. */
@@ -161,6 +175,8 @@ struct config_options {
 	 */
 	const char *node;
 	bool secret_passthrough; /* frr-k8s: do not resolve password secrets */
+	/* This object gives way where objects contradict each other, whatever its age; or NULL. */
+	const struct api_object *newest;
 };
 
 /*
