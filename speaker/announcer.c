@@ -1,0 +1,406 @@
+/*
+ * Inputs mark what is dirty; a turn of the loop rebuilds the configuration, then the view, then
+ * decides the services that are due, a bounded number at a time, so that answers to ARP and NDP
+ * never wait long. Nothing is decided before everything needed has been listed once.
+ */
+#include "speaker/announcer.h"
+
+#include <assert.h>
+#include <string.h>
+
+#include "metallb/log.h"
+#include "metallb/xalloc.h"
+#include "speaker/announcer_impl.h"
+
+#define TURN_SERVICES_MAX 500
+#define TURN_TIME_MAX     (5 * USEC_PER_MSEC)
+#define REFRESH_SPREAD    (1 * USEC_PER_SEC)
+
+void announcer_wake(struct announcer *an)
+{
+	if (!ev_is_active(&an->work)) {
+		ev_timer_set(&an->work, 0., 0.);
+		ev_timer_start(an->loop, &an->work);
+	}
+}
+
+void announcer_touch(struct announcer *an, const char *service)
+{
+	kube_queue_add(an->services, service);
+	announcer_wake(an);
+}
+
+bool announcer_is_ready(const struct announcer *an)
+{
+	return an->ready;
+}
+
+void announcer_sync_metrics(struct announcer *an)
+{
+	speaker_metrics_sync(an->responder, an->l2);
+}
+
+/* ---- configuration ---- */
+
+static const char *kind_of(const struct config_finding *f)
+{
+	return api_kind_info(f->obj->kind)->kind;
+}
+
+/* Say what is wrong, once per change of it. */
+static void findings_log(struct announcer *an, const struct config_report *report)
+{
+	struct buf all = {0};
+
+	for (size_t i = 0; i < report->n_findings; i++) {
+		const struct config_finding *f = &report->findings[i];
+
+		buf_printf(&all, "%s/%s: %s: %s\n", f->obj ? kind_of(f) : "",
+			   f->obj ? f->obj->meta.name : "", f->field, f->message);
+	}
+	char *text = buf_steal(&all);
+
+	if (an->findings && strcmp(an->findings, text) == 0) {
+		free(text);
+		return;
+	}
+	free(an->findings);
+	an->findings = text;
+	for (size_t i = 0; i < report->n_findings; i++) {
+		const struct config_finding *f = &report->findings[i];
+
+		log_write(f->severity == FINDING_ERROR ? LOG_ERROR : LOG_WARN, __FILE__, __LINE__,
+			  "failed to parse the configuration", "kind", f->obj ? kind_of(f) : "",
+			  "name", f->obj ? f->obj->meta.name : "", "field", f->field, "error",
+			  f->message, NULL);
+	}
+}
+
+static void config_rebuild(struct announcer *an)
+{
+	struct config_options opt = {
+		.backend = an->opt->backend,
+		.node = an->opt->node_name,
+		.secret_passthrough = an->opt->frrk8s_passthrough,
+	};
+	struct arena *a = arena_new();
+	struct config_report *report;
+	struct objects objects;
+	struct config *cfg;
+
+	an->config_dirty = false;
+	metric_update_count();
+	gather_objects(an->watches, a, &objects);
+	config_build(&objects, &opt, &cfg, &report);
+	findings_log(an, report);
+	metric_config_set(true, report->n_errors + report->n_transient > 0);
+	config_report_free(report);
+	arena_free(a);
+	if (an->cfg && config_equal(an->cfg, cfg)) {
+		config_free(cfg);
+		sessions_set_config(an->sessions); /* the node's labels may have changed */
+		return;
+	}
+	an->view = announce_view_free(an->view); /* it points into the old configuration */
+	config_free(an->cfg);
+	an->cfg = cfg;
+	an->view_dirty = an->all_dirty = true;
+	sessions_set_config(an->sessions);
+}
+
+/* ---- view ---- */
+
+static void view_rebuild(struct announcer *an)
+{
+	struct arena *a = arena_new();
+	struct strs speakers = gather_speakers(an->watches, an->opt->node_name, a);
+	struct objects objects;
+	struct announce_view *view;
+
+	gather_objects(an->watches, a, &objects);
+	struct announce_world world = {
+		.cfg = an->cfg,
+		.nodes = objects.nodes,
+		.n_nodes = objects.n_nodes,
+		.speakers = &speakers,
+		.interfaces = links_names(an->links, a),
+	};
+
+	an->view_dirty = false;
+	view = announce_view_new(&an->policy, &world);
+	if (an->view && !announce_view_same_nodes(an->view, view))
+		responder_burst_all(an->responder, clock_now(), REFRESH_SPREAD);
+	if (!an->view || !announce_view_same(an->view, view))
+		an->all_dirty = true;
+	announce_view_free(an->view);
+	an->view = view;
+	arena_free(a);
+}
+
+static void all_touch(struct announcer *an)
+{
+	const struct kube_store *store = watches_store(an->watches, WATCH_SERVICES);
+	const char *key;
+	size_t pos = 0;
+
+	an->all_dirty = false;
+	while (kube_store_next(store, &pos, &key))
+		kube_queue_add(an->services, key);
+	table_for_each (&an->records, e)
+		kube_queue_add(an->services, e->key);
+}
+
+/* ---- one service ---- */
+
+static void service_decide(struct announcer *an, const char *key)
+{
+	const struct service *svc =
+		kube_store_find(watches_store(an->watches, WATCH_SERVICES), key);
+	const struct owned_list *slices = owned_index_find(&an->slices, key);
+	struct announce_decision d;
+
+	metric_update_count();
+	if (!svc) {
+		apply_gone(an, key);
+		return;
+	}
+	struct announce_service in = {
+		.svc = svc,
+		.slices = slices ? (const void *)slices->items : NULL,
+		.n_slices = slices ? slices->n : 0,
+	};
+	struct arena *a = arena_new();
+
+	announce_decide(an->view, &in, a, &d);
+	apply_decision(an, key, svc, &d);
+	arena_free(a);
+}
+
+/* true when services are left for the next turn. */
+static bool services_decide(struct announcer *an)
+{
+	usec_t now = clock_now();
+	const char *key;
+
+	for (int i = 0; kube_queue_pop(an->services, now, &key); i++) {
+		service_decide(an, key);
+		kube_queue_forget(an->services, key);
+		kube_queue_done(an->services, key);
+		if (i + 1 >= TURN_SERVICES_MAX || clock_now() - now > TURN_TIME_MAX)
+			break;
+	}
+	return kube_queue_deadline(an->services) == 0;
+}
+
+static void on_work(struct ev_loop *loop, ev_timer *w, int revents)
+{
+	struct announcer *an = w->data;
+
+	(void)loop;
+	(void)revents;
+	if (!watches_is_synced(an->watches))
+		return;
+	if (an->config_dirty)
+		config_rebuild(an);
+	if (an->view_dirty)
+		view_rebuild(an);
+	if (an->all_dirty)
+		all_touch(an);
+	bool more = services_decide(an);
+
+	l2_io_flush(an->l2);
+	if (!more) {
+		if (!an->ready)
+			log_info("first pass is complete", "services",
+				 log_int((long long)table_count(&an->records)), NULL);
+		an->ready = true;
+	} else {
+		announcer_wake(an);
+	}
+}
+
+/* ---- inputs ---- */
+
+static bool labels_same(const struct labels *a, const struct labels *b)
+{
+	if (a->n != b->n)
+		return false;
+	for (size_t i = 0; i < a->n; i++)
+		if (strcmp(a->items[i].key, b->items[i].key) != 0 ||
+		    strcmp(a->items[i].value, b->items[i].value) != 0)
+			return false;
+	return true;
+}
+
+/* A node's heartbeats change nothing that we look at. */
+static bool node_changed(const struct node *before, const struct node *after)
+{
+	return !before || !after || before->network_unavailable != after->network_unavailable ||
+	       !labels_same(&before->obj.meta.labels, &after->obj.meta.labels);
+}
+
+static bool pod_changed(const struct pod *before, const struct pod *after)
+{
+	return !before || !after || before->ready != after->ready ||
+	       before->obj.meta.deleting != after->obj.meta.deleting ||
+	       strcmp(before->node_name, after->node_name) != 0;
+}
+
+static void slice_changed(struct announcer *an, const struct endpointslice *before,
+			  const struct endpointslice *after)
+{
+	const struct endpointslice *sides[] = {before, after};
+
+	for (size_t i = 0; i < ARRAY_SIZE(sides); i++) {
+		if (!sides[i])
+			continue;
+		_cleanup_free_ char *service = slice_service_key(sides[i]);
+
+		if (sides[i] == before)
+			owned_index_del(&an->slices, service, before);
+		else
+			owned_index_add(&an->slices, service, after);
+		if (kube_store_find(watches_store(an->watches, WATCH_SERVICES), service))
+			announcer_touch(an, service);
+	}
+}
+
+static void on_change(void *user, enum watch_kind kind, const char *key, void *before, void *after)
+{
+	struct announcer *an = user;
+
+	switch (kind) {
+	case WATCH_SERVICES:
+		announcer_touch(an, key);
+		return;
+	case WATCH_SLICES:
+		slice_changed(an, before, after);
+		return;
+	case WATCH_NODES:
+		if (!node_changed(before, after))
+			return;
+		an->config_dirty = an->view_dirty = true;
+		break;
+	case WATCH_PODS:
+		if (!pod_changed(before, after))
+			return;
+		an->view_dirty = true;
+		break;
+	case WATCH_L2STATUSES:
+	case WATCH_BGPSTATUSES:
+		status_changed(an->status, kind, before, after);
+		return;
+	case WATCH_POOLS:
+	case WATCH_L2ADVS:
+	case WATCH_BGPADVS:
+	case WATCH_PEERS:
+	case WATCH_BFDS:
+	case WATCH_COMMUNITIES:
+	case WATCH_SECRETS:
+	case WATCH_CONFIGMAPS:
+		an->config_dirty = true;
+		break;
+	case WATCH_COUNT:
+		assert(!"a kind that is watched");
+	}
+	announcer_wake(an);
+}
+
+static void on_synced(void *user)
+{
+	struct announcer *an = user;
+
+	log_info("all objects are known, deciding", NULL);
+	an->config_dirty = an->view_dirty = an->all_dirty = true;
+	announcer_wake(an);
+}
+
+static void on_links(void *user)
+{
+	struct announcer *an = user;
+
+	l2_io_set_links(an->l2, an->links);
+	an->view_dirty = true;
+	announcer_wake(an);
+}
+
+static bool link_excluded(void *user, const char *name)
+{
+	return exclude_matches(user, name);
+}
+
+/* ---- life ---- */
+
+static void watches_start(struct announcer *an)
+{
+	bool labels = an->opt->ml_labels[0] != '\0';
+	struct watches_options w = {
+		.ns = an->opt->ns,
+		.pod_labels = labels ? an->opt->ml_labels : "app=metallb,component=speaker",
+		.on_change = on_change,
+		.on_synced = on_synced,
+		.user = an,
+	};
+
+	an->watches = watches_new(an->client, &w);
+}
+
+int announcer_new(struct ev_loop *loop, struct kube_client *client, const struct options *opt,
+		  const struct exclude *exclude, struct announcer **out)
+{
+	struct announcer *an = xcalloc(1, sizeof(*an));
+	struct responder_options responder = {opt->refresh, &random_system};
+	int r;
+
+	an->loop = loop;
+	an->client = client;
+	an->opt = opt;
+	an->policy =
+		(struct announce_options){opt->node_name, opt->lb_class, opt->ignore_exclude_lb};
+	table_init(&an->records);
+	owned_index_init(&an->slices);
+	an->services = kube_queue_new(0, 0, &random_system);
+	ev_timer_init(&an->work, on_work, 0., 0.);
+	an->work.data = an;
+	speaker_metrics_init();
+	an->recorder = kube_recorder_new(client, "metallb-speaker", opt->node_name);
+	an->responder = responder_new(&responder);
+	an->l2 = l2_io_new(loop, an->responder, NULL, an);
+	an->links = links_new(link_excluded, (void *)exclude);
+	an->sessions = sessions_new(an);
+	an->status = status_writer_new(an);
+	r = netlink_new(loop, an->links, on_links, an, &an->netlink);
+	if (r < 0) {
+		announcer_free(an);
+		return r;
+	}
+	l2_io_set_links(an->l2, an->links);
+	watches_start(an);
+	*out = an;
+	return 0;
+}
+
+struct announcer *announcer_free(struct announcer *an)
+{
+	if (!an)
+		return NULL;
+	ev_timer_stop(an->loop, &an->work);
+	watches_free(an->watches);
+	status_writer_free(an->status);
+	sessions_free(an->sessions);
+	netlink_free(an->netlink);
+	links_free(an->links);
+	l2_io_free(an->l2);
+	responder_free(an->responder);
+	kube_recorder_free(an->recorder);
+	kube_queue_free(an->services);
+	owned_index_fini(&an->slices);
+	table_for_each (&an->records, e)
+		record_free(e->value);
+	table_fini(&an->records);
+	announce_view_free(an->view);
+	config_free(an->cfg);
+	free(an->findings);
+	free(an);
+	return NULL;
+}

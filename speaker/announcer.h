@@ -1,0 +1,25 @@
+/*
+ * The speaker's reconciler: what the API server and the kernel tell, turned into what this node
+ * announces. Goes on with what it knows when the API server is gone.
+ */
+#ifndef METALLB_SPEAKER_ANNOUNCER_H
+#define METALLB_SPEAKER_ANNOUNCER_H
+
+#include <stdbool.h>
+
+#include "metallb/kube_client.h"
+#include "speaker/exclude.h"
+#include "speaker/options.h"
+
+struct announcer;
+
+/* All is borrowed for the life of the result. 0 or -errno (netlink). */
+int announcer_new(struct ev_loop *loop, struct kube_client *client, const struct options *opt,
+		  const struct exclude *exclude, struct announcer **out);
+struct announcer *announcer_free(struct announcer *an);
+/* The first pass over everything is done. */
+bool announcer_is_ready(const struct announcer *an);
+/* Bring the metrics that are counted elsewhere up to date, before they are read. */
+void announcer_sync_metrics(struct announcer *an);
+
+#endif

@@ -1,0 +1,84 @@
+/*
+ * Inside the reconciler: its state, shared by announcer.c (inputs and turns), apply.c (a decision
+ * becomes fact), sessions.c (BGP) and status.c (status objects).
+ */
+#ifndef METALLB_SPEAKER_ANNOUNCER_IMPL_H
+#define METALLB_SPEAKER_ANNOUNCER_IMPL_H
+
+#include <ev.h>
+
+#include "metallb/config.h"
+#include "metallb/kube_event.h"
+#include "metallb/kube_queue.h"
+#include "speaker/announcer.h"
+#include "speaker/gather.h"
+#include "speaker/layer2/io.h"
+#include "speaker/links.h"
+#include "speaker/netlink.h"
+#include "speaker/record.h"
+#include "speaker/watches.h"
+
+struct status_writer;
+struct sessions;
+
+struct announcer {
+	struct ev_loop *loop;
+	struct kube_client *client;
+	const struct options *opt;
+	struct announce_options policy;
+
+	struct watches *watches;
+	struct kube_recorder *recorder;
+	struct owned_index slices; /* by service */
+	struct links *links;
+	struct netlink *netlink;
+	struct responder *responder;
+	struct l2_io *l2;
+	struct sessions *sessions;
+	struct status_writer *status;
+
+	struct config *cfg; /* NULL until the first is built */
+	struct announce_view *view;
+	char *findings; /* what was last said about the configuration */
+	bool config_dirty, view_dirty, all_dirty;
+	bool ready;
+
+	struct kube_queue *services; /* keys to decide anew */
+	struct table records;        /* service -> struct record */
+	ev_timer work;               /* runs at once when armed */
+};
+
+/* Look again at a service, or at everything, in this or the next turn of the loop. */
+void announcer_touch(struct announcer *an, const char *service);
+void announcer_wake(struct announcer *an);
+
+/* apply.c: make a decision fact. svc is NULL when the service is gone. */
+void apply_decision(struct announcer *an, const char *key, const struct service *svc,
+		    const struct announce_decision *d);
+void apply_gone(struct announcer *an, const char *key);
+
+/* sessions.c */
+struct sessions *sessions_new(struct announcer *an);
+struct sessions *sessions_free(struct sessions *s);
+void sessions_set_config(struct sessions *s); /* after a->cfg or the node's labels changed */
+/* Names of the peers that get a route of the record here, sorted. In `a`. */
+struct strs sessions_peers_of(const struct sessions *s, const struct record *r, struct arena *a);
+
+/* status.c */
+struct status_writer *status_writer_new(struct announcer *an);
+struct status_writer *status_writer_free(struct status_writer *w);
+/* The record of a service changed; a status object changed. */
+void status_touch(struct status_writer *w, const char *service);
+void status_changed(struct status_writer *w, enum watch_kind kind,
+		    const struct service_status *before, const struct service_status *after);
+
+/* speaker_metrics.c */
+void speaker_metrics_init(void);
+void metric_announced_set(const char *service, const char *protocol, const char *node,
+			  const struct ip *ip, bool on);
+void metric_update_count(void);
+void metric_error_count(void);
+void metric_config_set(bool loaded, bool stale);
+void speaker_metrics_sync(const struct responder *r, struct l2_io *l2);
+
+#endif

@@ -1,0 +1,152 @@
+/*
+ * A decision becomes fact: the difference between what a service's record says and what was decided
+ * now goes to the layer 2 engine, the BGP sessions, the metrics, the events and the log.
+ */
+#include <string.h>
+
+#include "metallb/log.h"
+#include "metallb/xalloc.h"
+#include "speaker/announcer_impl.h"
+
+static void event_send(struct announcer *an, const struct service *svc, const char *type,
+		       const char *reason, const char *message)
+{
+	struct kube_event_object object = {
+		.resource = &kube_services,
+		.ns = svc->obj.meta.namespace,
+		.name = svc->obj.meta.name,
+		.uid = svc->obj.meta.uid,
+		.resource_version = svc->obj.meta.resource_version,
+	};
+
+	kube_recorder_event(an->recorder, &object, type, reason, message);
+}
+
+static void assigned_tell(struct announcer *an, const char *key, const struct service *svc,
+			  const char *protocol)
+{
+	_cleanup_free_ char *text = xasprintf("announcing from node \"%s\" with protocol \"%s\"",
+					      an->opt->node_name, protocol);
+
+	event_send(an, svc, "Normal", "nodeAssigned", text);
+	log_info("service announced", "event", "serviceAnnounced", "service", key, "protocol",
+		 protocol, NULL);
+}
+
+static void withdrawn_log(const char *key, const char *protocol, const char *reason)
+{
+	log_info("service withdrawn", "event", "serviceWithdrawn", "service", key, "protocol",
+		 protocol, "reason", reason, NULL);
+}
+
+static void gauges_set(struct announcer *an, const char *key, const char *protocol,
+		       const struct announce_decision *d, bool on)
+{
+	for (size_t i = 0; i < d->n_ips; i++)
+		metric_announced_set(key, protocol, an->opt->node_name, &d->ips[i], on);
+}
+
+/* Elected, but there is nothing to announce it on. */
+static void interfaces_missing_tell(struct announcer *an, const struct service *svc,
+				    const struct announce_decision *d)
+{
+	for (size_t i = 0; i < d->n_ips; i++) {
+		char ip[IP_STR_MAX];
+		_cleanup_free_ char *text = xasprintf(
+			"the interfaces specified by LB IP \"%s\" doesn't exist in assigned node "
+			"\"%s\" with protocol \"layer2\"",
+			ip_format(&d->ips[i], ip), an->opt->node_name);
+
+		event_send(an, svc, "Warning", "announceFailed", text);
+	}
+}
+
+static void l2_apply(struct announcer *an, const char *key, const struct service *svc,
+		     const struct record *old, const struct announce_decision *d)
+{
+	bool was = record_announces_l2(old), is = d->l2.reason == ANNOUNCE_YES;
+
+	if (is && d->l2.n_ips > 0)
+		responder_announce(an->responder, key, d->l2.ips, d->l2.n_ips, clock_now());
+	else
+		responder_withdraw(an->responder, key);
+	if (is && !was)
+		assigned_tell(an, key, svc, "layer2");
+	if (is && d->l2.n_ips == 0 && (!was || old->d.l2.n_ips > 0))
+		interfaces_missing_tell(an, svc, d);
+	if (was && !is)
+		withdrawn_log(key, "layer2", announce_reason_text(d->l2.reason));
+	if (was)
+		gauges_set(an, key, "layer2", &old->d, false);
+	if (is)
+		gauges_set(an, key, "layer2", d, true);
+	status_touch(an->status, key);
+}
+
+static void bgp_apply(struct announcer *an, const char *key, const struct service *svc,
+		      const struct record *old, const struct announce_decision *d)
+{
+	bool was = record_announces_bgp(old), is = d->bgp.reason == ANNOUNCE_YES;
+
+	if (is && !was)
+		assigned_tell(an, key, svc, "bgp");
+	if (was && !is)
+		withdrawn_log(key, "bgp", announce_reason_text(d->bgp.reason));
+	if (was)
+		gauges_set(an, key, "bgp", &old->d, false);
+	if (is)
+		gauges_set(an, key, "bgp", d, true);
+	status_touch(an->status, key);
+}
+
+/* What a person would otherwise have to guess: said once, when it changes. */
+static void gate_log(const char *key, const struct record *old, const struct announce_decision *d)
+{
+	bool bad = d->gate == ANNOUNCE_INVALID_IP || d->gate == ANNOUNCE_IP_NOT_ALLOWED;
+
+	if (bad && (!old || old->d.gate != d->gate))
+		log_error("service cannot be announced", "service", key, "reason",
+			  announce_reason_text(d->gate), NULL);
+	if (d->l2.reason == ANNOUNCE_SHARED_IP_SELECTOR &&
+	    (!old || old->d.l2.reason != d->l2.reason))
+		log_warn("service cannot be announced in layer 2", "service", key, "reason",
+			 announce_reason_text(d->l2.reason), NULL);
+}
+
+void apply_decision(struct announcer *an, const char *key, const struct service *svc,
+		    const struct announce_decision *d)
+{
+	struct record *old = table_find(&an->records, key);
+	bool same_ips = old && record_same_ips(&old->d, d);
+	bool l2 = !old || !same_ips || !record_same_l2(&old->d, d);
+	bool bgp = !old || !same_ips || !record_same_bgp(&old->d, d);
+
+	if (!l2 && !bgp && old->d.gate == d->gate)
+		return;
+	gate_log(key, old, d);
+	if (l2)
+		l2_apply(an, key, svc, old, d);
+	if (bgp)
+		bgp_apply(an, key, svc, old, d);
+	table_set(&an->records, key, record_new(d));
+	record_free(old);
+}
+
+void apply_gone(struct announcer *an, const char *key)
+{
+	struct record *old = table_del(&an->records, key);
+
+	if (!old)
+		return;
+	responder_withdraw(an->responder, key);
+	if (record_announces_l2(old)) {
+		withdrawn_log(key, "layer2", "serviceDeleted");
+		gauges_set(an, key, "layer2", &old->d, false);
+	}
+	if (record_announces_bgp(old)) {
+		withdrawn_log(key, "bgp", "serviceDeleted");
+		gauges_set(an, key, "bgp", &old->d, false);
+	}
+	status_touch(an->status, key);
+	record_free(old);
+}
