@@ -60,6 +60,13 @@ void services_set_config(struct services *s, const struct config *cfg, const str
 	s->recheck = true;
 }
 
+void services_set_nodes(struct services *s, const struct ip *ips, const char *const *names,
+			size_t n)
+{
+	allocator_set_nodes(s->alloc, ips, names, n);
+	s->recheck = true;
+}
+
 bool services_take_recheck(struct services *s)
 {
 	bool recheck = s->recheck;

@@ -61,6 +61,9 @@ struct memory *services_memory(struct services *s);
  * every Service afterwards.
  */
 void services_set_config(struct services *s, const struct config *cfg, const struct strs *broken);
+/* The addresses that nodes have, see allocator_set_nodes(). */
+void services_set_nodes(struct services *s, const struct ip *ips, const char *const *names,
+			size_t n);
 /* wall: the time of day. */
 void services_converge(struct services *s, const struct service *svc, usec_t wall,
 		       struct services_result *out);

@@ -1,0 +1,22 @@
+/*
+ * What only one replica may do, and being that one: holds the Lease and runs the reconciler while
+ * it does.
+ */
+#ifndef OPERATOR_LEAD_H
+#define OPERATOR_LEAD_H
+
+#include "operator/options.h"
+
+struct lead;
+struct kube_client;
+
+/* options and ns are borrowed. NULL with the reason when the Lease cannot be set up. */
+struct lead *lead_new(struct kube_client *client, const struct options *options, const char *ns,
+		      struct err *err);
+struct lead *lead_free(struct lead *l);
+/* Hand over: finish what must be written, give the Lease back, then call done. */
+void lead_stop(struct lead *l, void (*done)(void *user), void *user);
+/* For metrics: bring gauges up to date. */
+bool lead_is_leading(const struct lead *l);
+
+#endif

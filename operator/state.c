@@ -1,0 +1,187 @@
+/*
+ * The ConfigurationState named "controller": whether all pools are in force, and if not why. It is
+ * owned by this pod, so that it goes with it. Written when the verdict changes.
+ */
+#include <json-c/json.h>
+
+#include "metallb/log.h"
+#include "metallb/xalloc.h"
+#include "operator/reconcile_impl.h"
+
+#define STATE_NAME       "controller"
+#define RETRY_DELAY      10.
+#define STATE_ERRORS_MAX 8192u
+
+struct state {
+	struct reconcile *r;
+	struct kube_call *call;
+	ev_timer timer;
+	char *errors;  /* wanted; NULL = nothing known yet */
+	char *pod_uid; /* "" when there is no pod to own it */
+	bool created, dirty;
+};
+
+static void next(struct state *s);
+
+static void retry(struct state *s, const char *what, const char *why)
+{
+	log_error("cannot write the ConfigurationState", "step", what, "error", why, NULL);
+	ev_timer_stop(s->r->loop, &s->timer);
+	ev_timer_set(&s->timer, RETRY_DELAY, 0.);
+	ev_timer_start(s->r->loop, &s->timer);
+}
+
+static void on_pod(void *user, const struct kube_result *result)
+{
+	struct state *s = user;
+
+	s->call = NULL;
+	if (!result->ok && result->status != 404) {
+		retry(s, "read own pod", result->message);
+		return;
+	}
+	s->pod_uid = xstrdup(result->ok ? kube_meta_str(result->body, "uid") : "");
+	next(s);
+}
+
+static void on_created(void *user, const struct kube_result *result)
+{
+	struct state *s = user;
+
+	s->call = NULL;
+	if (!result->ok) {
+		retry(s, "create", result->message);
+		return;
+	}
+	s->created = true;
+	next(s);
+}
+
+static void on_status(void *user, const struct kube_result *result)
+{
+	struct state *s = user;
+
+	s->call = NULL;
+	if (result->ok) {
+		next(s);
+		return;
+	}
+	if (result->status == 404)
+		s->created = false; /* somebody deleted it */
+	s->dirty = true;
+	if (result->status == 404)
+		next(s);
+	else
+		retry(s, "write status", result->message);
+}
+
+static void add_owner(const struct state *s, struct buf *body)
+{
+	const char *pod = s->r->spec.pod_name;
+
+	if (!s->pod_uid[0])
+		return;
+	buf_add_str(body,
+		    ",\"ownerReferences\":[{\"apiVersion\":\"v1\",\"kind\":\"Pod\",\"name\":");
+	buf_add_json_str(body, pod, strlen(pod));
+	buf_add_str(body, ",\"uid\":");
+	buf_add_json_str(body, s->pod_uid, strlen(s->pod_uid));
+	buf_add_str(body, "}]");
+}
+
+/* Server-side apply: made when absent, and taken over from the pod that led before. */
+static void create(struct state *s)
+{
+	struct kube_ref ref = {&kube_configurationstates, s->r->spec.ns, STATE_NAME, NULL};
+	struct kube_patch_options opt = {.field_manager = "metallb-controller", .force = true};
+	_cleanup_(buf_fini) struct buf body = {0};
+
+	buf_add_str(&body, "{\"apiVersion\":\"metallb.io/v1beta1\",\"kind\":\"ConfigurationState\","
+			   "\"metadata\":{\"name\":\"" STATE_NAME
+			   "\",\"labels\":{\"metallb.io/component-type\":\"controller\"}");
+	add_owner(s, &body);
+	buf_add_str(&body, "}}");
+	s->call = kube_client_patch(s->r->spec.client, &ref, KUBE_PATCH_APPLY, buf_str(&body), &opt,
+				    on_created, s);
+}
+
+static void write_status(struct state *s)
+{
+	struct kube_ref ref = {&kube_configurationstates, s->r->spec.ns, STATE_NAME, "status"};
+	size_t len = strnlen(s->errors, STATE_ERRORS_MAX);
+	_cleanup_(buf_fini) struct buf body = {0}, message = {0};
+	char now[32];
+
+	if (len > 0)
+		buf_printf(&message, "configuration error: %.*s", (int)len, s->errors);
+	s->dirty = false;
+	buf_printf(&body,
+		   "{\"status\":{\"result\":\"%s\",\"errorSummary\":", len ? "Invalid" : "Valid");
+	buf_add_json_str(&body, buf_str(&message), message.len);
+	buf_printf(&body,
+		   ",\"conditions\":[{\"type\":\"poolReconcilerValid\",\"status\":\"%s\","
+		   "\"reason\":\"%s\",\"lastTransitionTime\":\"%s\",\"message\":",
+		   len ? "False" : "True", len ? "ConfigurationError" : "Reconciled",
+		   clock_format_rfc3339(clock_wall(), now));
+	buf_add_json_str(&body, buf_str(&message), message.len);
+	buf_add_str(&body, "}]}}");
+	s->call = kube_client_patch(s->r->spec.client, &ref, KUBE_PATCH_MERGE, buf_str(&body), NULL,
+				    on_status, s);
+}
+
+/* Take the next step towards what is wanted. */
+static void next(struct state *s)
+{
+	struct kube_ref pod = {&kube_pods, s->r->spec.ns, s->r->spec.pod_name, NULL};
+
+	if (s->call || !s->errors || !s->dirty || !s->r->spec.may_write(s->r->spec.user))
+		return;
+	if (!s->pod_uid && !s->r->spec.pod_name[0])
+		s->pod_uid = xstrdup("");
+	if (!s->pod_uid)
+		s->call = kube_client_get(s->r->spec.client, &pod, on_pod, s);
+	else if (!s->created)
+		create(s);
+	else
+		write_status(s);
+}
+
+static void on_timer(struct ev_loop *loop, ev_timer *w, int events)
+{
+	(void)loop;
+	(void)events;
+	next(w->data);
+}
+
+void state_set(struct state *s, const char *errors)
+{
+	if (s->errors && strcmp(s->errors, errors) == 0)
+		return;
+	free(s->errors);
+	s->errors = xstrdup(errors);
+	s->dirty = true;
+	next(s);
+}
+
+struct state *state_new(struct reconcile *r)
+{
+	struct state *s = xcalloc(1, sizeof(*s));
+
+	s->r = r;
+	ev_init(&s->timer, on_timer);
+	s->timer.data = s;
+	return s;
+}
+
+struct state *state_free(struct state *s)
+{
+	if (!s)
+		return NULL;
+	ev_timer_stop(s->r->loop, &s->timer);
+	if (s->call)
+		kube_client_cancel(s->call);
+	free(s->errors);
+	free(s->pod_uid);
+	free(s);
+	return NULL;
+}
