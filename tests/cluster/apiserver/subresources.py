@@ -1,7 +1,7 @@
 """Subresources that are not status: binding, eviction, scale, finalize, token. Owns: their bodies and effects."""
 import datetime
 
-from . import errors, negotiate, patch, selectors
+from . import errors, negotiate, patch
 from .authn import ISSUER
 
 TOKEN_SECONDS_MIN, TOKEN_SECONDS_MAX = 600, 1 << 32
