@@ -124,12 +124,14 @@ struct config {
 	size_t n_spans;
 };
 
+enum finding_severity { FINDING_ERROR, FINDING_TRANSIENT, FINDING_WARNING };
+
 /* A reason that belongs to one object. */
 struct config_finding {
 	const struct api_object *obj; /* of the input */
 	const char *field;            /* "spec.addresses[1]", or "" */
 	const char *message;
-	enum { FINDING_ERROR, FINDING_TRANSIENT, FINDING_WARNING } severity;
+	enum finding_severity severity;
 	/*
 	 * MetalLB's whole-configuration check reports this; false for findings that only our own,
 	 * stricter checks make (the conformance runner and mixed clusters care).
