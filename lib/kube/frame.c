@@ -35,17 +35,20 @@ static bool is_blank(const char *line, size_t len)
 	return true;
 }
 
-/* The first "name" in the text, for the message alone: servers write it near the start. */
-static bool refuse_long(const struct kube_frame *f, const char *start, size_t len, struct err *err)
+/* Names the object by the first "name" in the text: servers write it near the start. */
+static bool refuse_long(struct kube_frame *f, const char *more, size_t len, struct err *err)
 {
 	static const char key[] = "\"name\":\"";
-	size_t n = len < NAME_SCAN ? len : NAME_SCAN;
-	const char *name = memmem(start, n, key, strlen(key));
-	size_t name_len = 0;
+	const char *name;
+	size_t n, name_len = 0;
 
+	if (f->rest.len < NAME_SCAN)
+		buf_add(&f->rest, more, len < NAME_SCAN ? len : NAME_SCAN);
+	n = f->rest.len < NAME_SCAN ? f->rest.len : NAME_SCAN;
+	name = memmem(f->rest.data, n, key, strlen(key));
 	if (name) {
 		name += strlen(key);
-		while (name + name_len < start + n && name[name_len] != '"')
+		while (name + name_len < f->rest.data + n && name[name_len] != '"')
 			name_len++;
 	}
 	return err_set(err, "an event of more than %zu bytes, for the object named \"%.*s\"",
@@ -64,8 +67,7 @@ bool kube_frame_recv(struct kube_frame *f, const void *data, size_t len, kube_li
 		size_t line_len = n;
 
 		if (f->rest.len + n > f->max)
-			return refuse_long(f, f->rest.len ? f->rest.data : p,
-					   f->rest.len ? f->rest.len : n, err);
+			return refuse_long(f, p, n, err);
 		if (!newline || f->rest.len > 0) {
 			buf_add(&f->rest, p, n);
 			line = f->rest.data;
