@@ -167,7 +167,7 @@ class Demo:
                 self.cluster.wait_for(lambda: self._all_ok(load), 30, "all HTTP requests answered again")
         last = max((request.at for request in load.failed()), default=died)
         print(f"   the last HTTP request without an answer began {last - died:.2f} s after it")
-        successor = self.cluster.node_of_mac(probe.owner(self.address, within=10).pop())
+        successor = self.cluster.node_of_mac(probe.answers[self.address][-1][1])
         self.kubectl("get", "nodes")
         self.show.command(f"curl http://{self.address}/", client.curl(self.address) or "")
         if successor is None or successor is owner:
