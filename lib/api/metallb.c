@@ -223,6 +223,9 @@ static bool old_peer_finish(struct decoder *d, void *base)
 	peer->dynamic_asn = peer->interface = peer->vrf = "";
 	peer->password_secret_name = peer->password_secret_namespace = "";
 	peer->connect_ns = DURATION_UNSET;
+	/* the conversion drops a zero, and v1beta2 has a default */
+	if (peer->peer_port == 0)
+		peer->peer_port = 179;
 	return true;
 }
 

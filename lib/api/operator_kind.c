@@ -41,7 +41,8 @@ static const struct field spec_fields[] = {
 	{"frrk8sConfig", FT_OBJECT, .shape = &frrk8s_shape},
 	{"image", FT_STRING, FF_SKIP},
 	{"loadBalancerClass", FT_STRING, 0, MLB(load_balancer_class),
-	 .pattern = "^([a-z0-9A-Z]([\\w.\\-]*[a-z0-9A-Z])?/)?[a-z0-9A-Z]([\\w.\\-]*[a-z0-9A-Z])?$"},
+	 .pattern = "^([a-z0-9A-Z]([A-Za-z0-9_.-]*[a-z0-9A-Z])?/"
+		    ")?[a-z0-9A-Z]([A-Za-z0-9_.-]*[a-z0-9A-Z])?$"},
 	{"logLevel", FT_STRING, 0, MLB(log_level), .enums = log_levels},
 	{"nodeSelector", FT_MAP, 0, MLB(node_selector)},
 	{"speakerConfig", FT_OBJECT, .shape = &speaker_config},

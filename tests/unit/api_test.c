@@ -131,7 +131,7 @@ static void bgp_kinds_are_decoded(void **state)
 	p = decode_ok(API_BGPPEER,
 		      "{\"apiVersion\":\"metallb.io/v1beta1\"," META
 		      ",\"spec\":{\"myASN\":1,\"peerASN\":2,\"peerAddress\":\"10.0.0.1\"}}");
-	assert_int_equal(p->peer_port, 0);
+	assert_int_equal(p->peer_port, 179);
 	assert_true(p->hold_ns == 0 && p->keepalive_ns == 0);
 	assert_true(p->connect_ns == DURATION_UNSET);
 	assert_string_equal(p->interface, "");
