@@ -124,7 +124,8 @@ static bool refuse_community(struct build *b, const struct bgpadvertisement *in,
 	const char *field = arena_printf(b->scratch, "spec.communities[%zu]", i);
 	size_t parts = count_parts(text);
 
-	if (parts == 2 || parts == 4)
+	/* MetalLB's admission lets only texts without ':' pass as aliases to come */
+	if (parts == 2 || parts == 4 || b->opt->ignore_references)
 		return build_refuse(b, &in->obj, field,
 				    "\"%s\" is not a community (a:b or large:a:b:c)", text);
 	return build_refuse_transient(b, &in->obj, field,

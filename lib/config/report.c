@@ -6,8 +6,8 @@
 #include "lib/config/build.h"
 #include "metallb/xalloc.h"
 
-static void add(struct build *b, const struct api_object *obj, const char *field, int severity,
-		bool metallb, const char *fmt, va_list ap)
+static void add(struct build *b, const struct api_object *obj, const char *field,
+		enum finding_severity severity, bool metallb, const char *fmt, va_list ap)
 {
 	_cleanup_free_ char *text = xvasprintf(fmt, ap);
 	struct arena *a = b->report->arena;
