@@ -129,7 +129,7 @@ static bool set_flag(struct options *o, const struct flag *f, const char *value,
 		return parse_port(value, at) ||
 		       err_set(err, "--%s: \"%s\" is no port number", f->name, value);
 	}
-	assert(!"a known type");
+	assert(0 && "a known type");
 	return false;
 }
 

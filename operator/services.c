@@ -302,7 +302,7 @@ static void pass_end_allocated(struct pass *p)
 	struct alloc_booking b;
 
 	if (!allocator_find(p->s->alloc, p->who.key, &b))
-		assert(!"a service with addresses has a booking");
+		assert(0 && "a service with addresses has a booking");
 	p->out->ips = p->held;
 	if (p->request.n == 2)
 		pass_sort_as_text(&p->out->ips);

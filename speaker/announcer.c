@@ -301,7 +301,7 @@ static void on_change(void *user, enum watch_kind kind, const char *key, void *b
 		an->config_dirty = true;
 		break;
 	case WATCH_COUNT:
-		assert(!"a kind that is watched");
+		assert(0 && "a kind that is watched");
 	}
 	announcer_wake(an);
 }

@@ -169,7 +169,7 @@ bool links_apply(struct links *l, const struct nl_event *event)
 	case NL_OTHER:
 		return false;
 	}
-	assert(!"every netlink event is handled");
+	assert(0 && "every netlink event is handled");
 	return false;
 }
 

@@ -58,7 +58,7 @@ void announce_l2_explain(const struct announce_decision *d, struct buf *out)
 	case ANNOUNCE_DETAIL_NONE:
 		break;
 	}
-	assert(!"a lost election has its detail");
+	assert(0 && "a lost election has its detail");
 }
 
 void announce_bgp_explain(const struct announce_decision *d, struct buf *out)
