@@ -4,6 +4,8 @@ set -euo pipefail
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 JOBS=$(nproc)
 export PYTHONDONTWRITEBYTECODE=1
+# The distribution's Python: its packages are those that hack/deps installs.
+# shellcheck disable=SC2034
 PYTHON=/usr/bin/python3
 
 # build PRESET [TARGET...]: configure when needed, then build quietly; the log on failure.
