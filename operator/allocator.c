@@ -365,6 +365,7 @@ struct allocator *allocator_free(struct allocator *a)
 	allocator_set_nodes(a, NULL, NULL, 0);
 	assert(table_count(&a->bookings) == 0 && table_count(&a->addresses) == 0);
 	assert(table_count(&a->shares) == 0);
+	allocator_drop_pools(a);
 	table_fini(&a->by_ns);
 	table_fini(&a->bookings);
 	table_fini(&a->addresses);

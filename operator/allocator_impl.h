@@ -73,6 +73,7 @@ bool allocator_check_sharing(const struct allocator *a, const struct alloc_servi
 /* Put it into the books, replacing svc's booking; all checks have been made. */
 void allocator_book(struct allocator *a, const struct alloc_service *svc,
 		    const struct alloc_ips *ips);
+void allocator_drop_pools(struct allocator *a);
 /* "a, b" */
 void alloc_ips_format(const struct alloc_ips *ips, struct buf *out);
 

@@ -36,7 +36,7 @@ static void pool_list_add(struct pool_list *l, struct pool *p)
 	l->items[l->n++] = p;
 }
 
-static void drop_pools(struct allocator *a)
+void allocator_drop_pools(struct allocator *a)
 {
 	for (size_t i = 0; i < a->n_pools; i++)
 		pool_fini(&a->pools[i]);
@@ -146,7 +146,7 @@ static void rehome(struct allocator *a)
 
 void allocator_set_config(struct allocator *a, const struct config *cfg)
 {
-	drop_pools(a);
+	allocator_drop_pools(a);
 	build_pools(a, cfg);
 	rehome(a);
 }

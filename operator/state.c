@@ -112,12 +112,18 @@ static void write_status(struct state *s)
 	_cleanup_(buf_fini) struct buf body = {0}, message = {0};
 	char now[32];
 
+	/* Never an empty text: API servers before 1.21 take it for null in a custom resource. */
 	if (len > 0)
 		buf_printf(&message, "configuration error: %.*s", (int)len, s->errors);
+	else
+		buf_add_str(&message, "all pools are in force");
 	s->dirty = false;
 	buf_printf(&body,
 		   "{\"status\":{\"result\":\"%s\",\"errorSummary\":", len ? "Invalid" : "Valid");
-	buf_add_json_str(&body, buf_str(&message), message.len);
+	if (len > 0)
+		buf_add_json_str(&body, buf_str(&message), message.len);
+	else
+		buf_add_str(&body, "null");
 	buf_printf(&body,
 		   ",\"conditions\":[{\"type\":\"poolReconcilerValid\",\"status\":\"%s\","
 		   "\"reason\":\"%s\",\"lastTransitionTime\":\"%s\",\"message\":",
