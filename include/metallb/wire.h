@@ -112,8 +112,11 @@ static inline size_t wr_left(const struct wr *w)
 	return w->bad ? 0 : (size_t)(w->end - w->p);
 }
 
-/* Reserve n bytes (uninitialised), or NULL (and bad) when they do not fit. */
-static inline uint8_t *wr_reserve(struct wr *w, size_t n)
+/*
+ * Reserve n bytes (uninitialised), or NULL (and bad) when they do not fit. Not inlined: gcc 12 loses
+ * track of the size of the rest and warns of overflows on paths that cannot be taken.
+ */
+static __attribute__((noinline, unused)) uint8_t *wr_reserve(struct wr *w, size_t n)
 {
 	uint8_t *p = w->p;
 
