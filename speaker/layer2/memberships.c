@@ -88,7 +88,7 @@ static struct ipv6_mreq request_of(unsigned ifindex, const struct ip *group)
 int memberships_join(struct memberships *m, unsigned ifindex, const struct ip *group)
 {
 	struct ipv6_mreq req = request_of(ifindex, group);
-	struct holder *h;
+	struct holder *h = NULL;
 	int r;
 
 	if (table_find_n(&m->members, &req, sizeof(req)))
