@@ -68,7 +68,10 @@ struct http_request {
 	void *user;
 };
 
-/* NULL with the reason when libcurl or a certificate file cannot be set up. */
+/*
+ * NULL with the reason when libcurl or a certificate file cannot be set up. SIGPIPE is ignored from
+ * then on.
+ */
 struct http *http_new(struct ev_loop *loop, const struct http_options *options, struct err *err);
 /* Drops all calls without their callbacks. Not to be called from a callback. */
 struct http *http_free(struct http *h);

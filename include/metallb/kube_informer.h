@@ -32,7 +32,7 @@ struct kube_source {
 
 struct kube_informer_spec {
 	/* The first source that the server serves is used (EndpointSlice v1, v1beta1, Endpoints);
-	 * none served: reported as an error, tried again every 30 s. */
+	 * none served: reported as an error, tried again, soon at first, then every 30 s. */
 	struct kube_source sources[KUBE_SOURCES_MAX];
 	size_t n_sources;
 	const char *ns;                              /* NULL = all */

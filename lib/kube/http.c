@@ -17,6 +17,7 @@
 #include <ev.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -29,7 +30,7 @@
 
 #define KEEPALIVE_S      15
 #define USER_TIMEOUT_MS  30000 /* sent bytes not acknowledged for so long: the peer is gone */
-#define IDLE_CONNECTIONS 8
+#define CONNECTIONS_KEPT (2 * HTTP_BUSY_MAX) /* as many as HTTP/1.1 needs at once, and streams */
 #define SPARE_HANDLES    32
 #define RECV_BUFFER      (32 << 10)
 
@@ -169,7 +170,7 @@ static struct pool *pool_new(struct http *h)
 	curl_multi_setopt(p->multi, CURLMOPT_TIMERFUNCTION, on_curl_timer);
 	curl_multi_setopt(p->multi, CURLMOPT_TIMERDATA, p);
 	curl_multi_setopt(p->multi, CURLMOPT_PIPELINING, CURLPIPE_MULTIPLEX);
-	curl_multi_setopt(p->multi, CURLMOPT_MAXCONNECTS, (long)IDLE_CONNECTIONS);
+	curl_multi_setopt(p->multi, CURLMOPT_MAXCONNECTS, (long)CONNECTIONS_KEPT);
 	list_add_head(&h->pools, &p->in_http);
 	return p;
 }
@@ -743,6 +744,8 @@ struct http *http_new(struct ev_loop *loop, const struct http_options *o, struct
 {
 	struct http *h;
 
+	/* A connection that the server has closed must not end the process. */
+	signal(SIGPIPE, SIG_IGN);
 	if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {
 		(void)err_set(err, "libcurl cannot be set up");
 		return NULL;

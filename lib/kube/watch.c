@@ -178,7 +178,11 @@ static void not_served(struct kube_watch *w, usec_t now)
 	restart_list(w);
 	set_error(w, buf_str(&text));
 	buf_fini(&text);
-	wait_until(w, now + KUBE_NOT_SERVED_WAIT);
+	w->not_served = w->not_served ? w->not_served * 2 : KUBE_NOT_SERVED_BASE;
+	if (w->not_served > KUBE_NOT_SERVED_MAX)
+		w->not_served = KUBE_NOT_SERVED_MAX;
+	wait_until(w, now + w->not_served / 2 +
+			      random_below(w->hooks.random, (uint32_t)w->not_served));
 }
 
 static void list_page_done(struct kube_watch *w, usec_t now)
@@ -199,6 +203,7 @@ static void list_page_done(struct kube_watch *w, usec_t now)
 	free(w->resource_version);
 	w->resource_version = xstrdup(w->page.resource_version);
 	w->must_list = false;
+	w->not_served = 0;
 	set_error(w, NULL);
 	kube_watch_apply_list_end(w);
 	enter(w, KUBE_WATCH_STREAM, now);

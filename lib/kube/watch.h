@@ -15,7 +15,8 @@
 #define KUBE_BACKOFF_MAX     (15 * USEC_PER_SEC)
 #define KUBE_BACKOFF_CUT_MAX (1 * USEC_PER_SEC) /* when the server did answer 200 */
 #define KUBE_RETRY_AFTER_MAX (300 * USEC_PER_SEC)
-#define KUBE_NOT_SERVED_WAIT (30 * USEC_PER_SEC)
+#define KUBE_NOT_SERVED_BASE (1 * USEC_PER_SEC) /* a CRD that is just being installed; doubles */
+#define KUBE_NOT_SERVED_MAX  (30 * USEC_PER_SEC)
 #define KUBE_LIST_SILENCE    (30 * USEC_PER_SEC) /* no byte of an answer for so long: stalled */
 #define KUBE_WATCH_SILENCE   (75 * USEC_PER_SEC) /* bookmarks come once a minute */
 #define KUBE_WATCH_SECONDS   240                 /* timeoutSeconds: this to twice this */

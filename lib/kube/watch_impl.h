@@ -38,6 +38,7 @@ struct kube_watch {
 	char *continue_token;         /* of the list under way; NULL at its start */
 
 	unsigned failures; /* in a row */
+	usec_t not_served; /* the last wait for the kind to be served; 0 = it is */
 	char *error;       /* NULL when all is well */
 };
 

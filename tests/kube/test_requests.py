@@ -64,6 +64,11 @@ def test_tls_server_name(pki, probe):
 	api.close()
 
 
+def test_proxy_of_the_kubeconfig(api, probe):
+	assert probe("http://kube.invalid:1", "get", "/x", cluster=f'proxy-url: "{api.url}"').end() == ["ok 200"]
+	assert [path for _, _, path, _ in api.requests] == ["/x"]
+
+
 def test_missing_ca_file_is_named(api, probe):
 	lines = probe(api.url, "get", "/x", cluster="certificate-authority: nothing.crt").end(2)
 	assert "nothing.crt: No such file" in lines[0]

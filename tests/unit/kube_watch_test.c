@@ -411,7 +411,7 @@ static void test_sources_in_turn(void **state)
 	answer(&b, 404, "404 page not found");
 	assert_log(&b, "[kind not served: EndpointSlice of discovery.k8s.io/v1, EndpointSlice of "
 		       "discovery.k8s.io/v1beta1, Endpoints of v1] ");
-	assert_true(delay(&b) == KUBE_NOT_SERVED_WAIT);
+	assert_true(delay(&b) == KUBE_NOT_SERVED_BASE);
 	wait(&b);
 	assert_request(&b, "/v1/endpointslices?");
 	answer(&b, 404, "");
@@ -419,6 +419,7 @@ static void test_sources_in_turn(void **state)
 	answer(&b, 200, LIST("5", OBJ("a", "1", "x")));
 	assert_log(&b, "+d/a [ok] synced ");
 	assert_request(&b, "/v1beta1/endpointslices?watch=true");
+	assert_true(kube_watch_is_synced(b.w));
 	/* After an upgrade the better source is found by the next list; nothing is forgotten. */
 	answer(&b, 404, "");
 	wait(&b);
@@ -427,6 +428,28 @@ static void test_sources_in_turn(void **state)
 	answer(&b, 200, LIST("6", OBJ("a", "1", "x")));
 	assert_log(&b, "[ok] ");
 	assert_int_equal(kube_watch_source(b.w), 0);
+	bench_fini(&b);
+}
+
+static void test_kind_that_comes_later(void **state)
+{
+	struct bench b;
+	usec_t began;
+
+	(void)state;
+	bench_init(&b, services, 1);
+	began = b.now;
+	for (int i = 0; i < 8; i++) {
+		wait(&b);
+		assert_request(&b, "limit=500");
+		answer(&b, 404, "");
+		assert_true(delay(&b) <= KUBE_NOT_SERVED_MAX);
+	}
+	assert_true(b.now - began == (1 + 2 + 4 + 8 + 16 + 30 + 30) * SEC);
+	wait(&b);
+	assert_request(&b, "limit=500");
+	answer(&b, 200, LIST("5", ""));
+	assert_log(&b, "[kind not served: Service of v1] [ok] synced ");
 	bench_fini(&b);
 }
 
@@ -469,6 +492,7 @@ int main(void)
 		cmocka_unit_test(test_retry_after),
 		cmocka_unit_test(test_silence),
 		cmocka_unit_test(test_sources_in_turn),
+		cmocka_unit_test(test_kind_that_comes_later),
 		cmocka_unit_test(test_selectors_and_namespace),
 	};
 
