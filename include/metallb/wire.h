@@ -113,8 +113,8 @@ static inline size_t wr_left(const struct wr *w)
 }
 
 /*
- * Reserve n bytes (uninitialised), or NULL (and bad) when they do not fit. Not inlined: gcc 12 loses
- * track of the size of the rest and warns of overflows on paths that cannot be taken.
+ * Reserve n bytes (uninitialised), or NULL (and bad) when they do not fit. Not inlined: gcc 12
+ * loses track of the size of the rest and warns of overflows on paths that cannot be taken.
  */
 static __attribute__((noinline, unused)) uint8_t *wr_reserve(struct wr *w, size_t n)
 {
