@@ -99,7 +99,7 @@ def only_in(a, keep):
 
 
 def changed(schema, old, new):
-    """The fields of `new` whose values are not those of `old`."""
+    """The fields of `new` whose values are not those of `old`; None when there is none (fields may have gone)."""
     if old == new:
         return None
     if _atomic(schema, new) or type(old) is not type(new):
@@ -111,7 +111,7 @@ def changed(schema, old, new):
             diff = changed(sub, old[key], item) if key in old else fields_of(sub, item)
             if diff is not None:
                 out["f:" + key] = diff
-        return out
+        return out or None
     have = {_item_key(schema, i): i for i in old}
     for item in new:
         key = _item_key(schema, item)
@@ -121,7 +121,7 @@ def changed(schema, old, new):
             if isinstance(item, dict) and key not in have:
                 diff = {".": {}, **diff}
             out[key] = diff
-    return out
+    return out or None
 
 
 def _body(res, obj, sub):
@@ -159,9 +159,9 @@ def track(res, old, new, manager, sub, when):
         entries = []
     else:
         before, after = _body(res, old, sub), _body(res, new, sub)
-        diff = changed(schema, before, after)
-        if diff is None:
+        if before == after:
             return
+        diff = changed(schema, before, after) or {}
         present = object_fields(res, new, sub)
         entries = [_without(e, diff, present, manager, sub) for e in entries]
         entries = [e for e in entries if e["fieldsV1"]]

@@ -157,7 +157,7 @@ class Server:
         if req.sub:
             if req.sub not in res.subresources:
                 raise errors.no_such_path()
-        elif verb not in res.verbs:
+        elif verb not in res.verbs or verb == "create" and req.name or verb in ("update", "patch") and not req.name:
             raise errors.method_not_allowed()
         if res.namespaced and req.ns is None and (req.name or verb == "deletecollection"):
             raise errors.no_such_path()
