@@ -126,7 +126,11 @@ enum responder_verdict responder_recv_arp(struct responder *r, unsigned ifindex,
 
 /* ---- NDP ---- */
 
-/* A probe from :: is answered to all nodes, so that the prober learns that the address is taken. */
+/*
+ * A probe from :: is answered to all nodes, so that the prober learns that the address is taken.
+ * Other answers come from the address asked for, as a host's do: some tools (ndisc6) take no answer
+ * about a global address from a link-local one.
+ */
 static void ndp_reply(const struct responder_link *link, const struct ndp_packet *q,
 		      struct l2_frame *reply)
 {
@@ -135,7 +139,7 @@ static void ndp_reply(const struct responder_link *link, const struct ndp_packet
 	struct ndp_packet a = {
 		.eth_dst = probe ? ndp_group_mac(&all) : q->lla,
 		.eth_src = link->mac,
-		.src = link->link_local,
+		.src = probe ? link->link_local : q->target,
 		.dst = probe ? all : q->src,
 		.type = NDP_ADVERTISE,
 		.flags = probe ? NDP_FLAG_OVERRIDE : NDP_FLAG_SOLICITED,
