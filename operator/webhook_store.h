@@ -1,0 +1,18 @@
+/*
+ * All objects that admission looks at, as the API server has them, in every replica.
+ */
+#ifndef OPERATOR_WEBHOOK_STORE_H
+#define OPERATOR_WEBHOOK_STORE_H
+
+#include "operator/admit.h"
+
+struct kube_client;
+struct webhook_store;
+
+struct webhook_store *webhook_store_new(struct kube_client *client, const char *ns);
+struct webhook_store *webhook_store_free(struct webhook_store *s);
+bool webhook_store_is_synced(const struct webhook_store *s);
+/* The lists of *out; they are valid until the loop runs again. */
+void webhook_store_snapshot(struct webhook_store *s, struct admit_snapshot *out);
+
+#endif
