@@ -5,26 +5,54 @@ A Service reference is resolved to a ready endpoint; the TLS name is <service>.<
 import base64
 import json
 import random
+import socket
 import ssl
-from urllib.parse import urlsplit
 
 import aiohttp
+from aiohttp.abc import AbstractResolver
 
 ANSWER_MAX = 10 * 1024 * 1024
+SESSIONS_MAX = 64
 
 
 class WebhookError(Exception):
     """The webhook could not be asked, or its answer is none."""
 
 
+class _Fixed(AbstractResolver):
+    """Leads every name to one address, so that TLS checks the name and the connection goes to the endpoint."""
+
+    def __init__(self, address):
+        self.address = address
+
+    async def resolve(self, host, port=0, family=socket.AF_INET):
+        kind = socket.AF_INET6 if ":" in self.address else socket.AF_INET
+        return [{"hostname": host, "host": self.address, "port": port, "family": kind, "proto": 0, "flags": socket.AI_NUMERICHOST}]
+
+    async def close(self):
+        """Holds nothing."""
+
+
 class Webhooks:
     def __init__(self, store):
         self.store = store
-        self.session = None
+        self.sessions = {}      # (caBundle, address) -> ClientSession, its connections kept alive
 
     async def close(self):
-        if self.session is not None:
-            await self.session.close()
+        for session in self.sessions.values():
+            await session.close()
+        self.sessions.clear()
+
+    async def _session(self, bundle, address):
+        key = (bundle, address)
+        if key not in self.sessions:
+            if len(self.sessions) >= SESSIONS_MAX:
+                await self.close()
+            context = ssl.create_default_context(cadata=base64.b64decode(bundle).decode() if bundle else None)
+            resolver = _Fixed(address) if address else None
+            connector = aiohttp.TCPConnector(ssl=context, resolver=resolver, limit=0, use_dns_cache=False)
+            self.sessions[key] = aiohttp.ClientSession(connector=connector)
+        return self.sessions[key]
 
     def _endpoint(self, ref):
         """-> (address, port) of a ready backend of a Service reference."""
@@ -50,23 +78,30 @@ class Webhooks:
 
     async def call(self, config, review, seconds):
         """POSTs `review`; -> the decoded answer. Raises WebhookError or the client's own errors."""
-        if self.session is None:
-            self.session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=5))
-        pem = base64.b64decode(config["caBundle"]).decode() if config.get("caBundle") else None
-        context = ssl.create_default_context(cadata=pem)
+        address = None
         if config.get("url"):
-            url, host = config["url"], urlsplit(config["url"]).hostname
+            url = config["url"]
         else:
             ref = config["service"]
             address, port = self._endpoint(ref)
-            host = "%s.%s.svc" % (ref["name"], ref["namespace"])
-            shown = "[%s]" % address if ":" in address else address
-            url = "https://%s:%d%s" % (shown, port, ref.get("path") or "/")
-        async with self.session.post(url, data=json.dumps(review), ssl=context, server_hostname=host,
-                                     headers={"Content-Type": "application/json", "Host": host},
-                                     timeout=aiohttp.ClientTimeout(total=seconds),
-                                     allow_redirects=False) as reply:
-            body = await reply.content.read(ANSWER_MAX)
+            url = "https://%s.%s.svc:%d%s" % (ref["name"], ref["namespace"], port, ref.get("path") or "/")
+        session = await self._session(config.get("caBundle"), address)
+        body = json.dumps(review).encode()
+        try:
+            return await self._post(session, url, body, seconds)
+        except (aiohttp.ServerDisconnectedError, ConnectionResetError):
+            # a kept connection may have been closed meanwhile, by a webhook that was restarted
+            return await self._post(session, url, body, seconds)
+
+    @staticmethod
+    async def _post(session, url, body, seconds):
+        async with session.post(url, data=body, headers={"Content-Type": "application/json"}, allow_redirects=False,
+                                timeout=aiohttp.ClientTimeout(total=seconds)) as reply:
+            body = b""
+            async for chunk in reply.content.iter_any():
+                body += chunk
+                if len(body) > ANSWER_MAX:
+                    raise WebhookError("the answer has more than %d bytes" % ANSWER_MAX)
             if reply.status != 200:
                 raise WebhookError("the server answered %d: %s" % (reply.status, body[:200].decode(errors="replace")))
             answer = json.loads(body)
