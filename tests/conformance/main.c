@@ -66,10 +66,34 @@ static json_object *class_find(json_object *classes, const char *part, json_obje
 		if (strcmp(conf_text(c, "part"), part) == 0 &&
 		    class_matches(c, "rule", conf_text(test, "rule")) &&
 		    class_matches(c, "mode", conf_text(test, "mode")) &&
-		    class_matches(c, "aspect", m->aspect) && class_matches(c, "reason", m->reason))
+		    class_matches(c, "aspect", m->aspect) &&
+		    class_matches(c, "reason", m->reason) && class_matches(c, "text", m->text))
 			return c;
 	}
 	return NULL;
+}
+
+/* A case counts for the class of its first difference. */
+static void class_count(json_object *class)
+{
+	json_object *n = conf_get(class, "count");
+
+	json_object_object_add(class, "count", json_object_new_int64(json_object_get_int64(n) + 1));
+}
+
+static void print_classes(json_object *classes, const struct counts *counts)
+{
+	size_t total = counts->passed + counts->failed + counts->excepted;
+
+	for (size_t i = 0; i < json_object_array_length(classes); i++) {
+		json_object *c = json_object_array_get_idx(classes, i);
+		int64_t n = json_object_get_int64(conf_get(c, "count"));
+
+		if (n > 0)
+			printf("excepted %lld of %zu (%.1f %%): %s: %s\n", (long long)n, total,
+			       100. * (double)n / (double)total, conf_text(c, "class"),
+			       conf_text(c, "why"));
+	}
 }
 
 static void print_case(json_object *test, const char *verdict)
@@ -93,6 +117,8 @@ static void judge(const struct options *opt, json_object *classes, json_object *
 	}
 	bool excepted = explained == r->n;
 
+	if (excepted)
+		class_count(class_find(classes, opt->part, test, &r->mismatches[0]));
 	*(excepted ? &counts->excepted : &counts->failed) += 1;
 	if (excepted && !opt->verbose)
 		return;
@@ -224,6 +250,8 @@ int main(int argc, char **argv)
 	}
 	int rc = part ? run_file(&opt, part, classes, &counts) : 2;
 
+	if (rc == 0)
+		print_classes(classes, &counts);
 	json_object_put(classes);
 	if (rc)
 		return rc;
