@@ -96,6 +96,25 @@ static bool build_avoid(struct build *b, struct pool_work *p)
 	return true;
 }
 
+/* As MetalLB compares addresses of both families: IPv4 mapped into IPv6. */
+static int mapped_cmp(const struct ip *a, const struct ip *b)
+{
+	static const uint8_t head[12] = {[10] = 0xff, [11] = 0xff};
+	uint8_t x[16], y[16];
+
+	memcpy(x, a->b, 16);
+	memcpy(y, b->b, 16);
+	if (a->family == IP_V4) {
+		memcpy(x, head, 12);
+		memcpy(x + 12, a->b, 4);
+	}
+	if (b->family == IP_V4) {
+		memcpy(y, head, 12);
+		memcpy(y + 12, b->b, 4);
+	}
+	return memcmp(x, y, 16);
+}
+
 /* MetalLB takes these for addresses; they help nobody. */
 static bool is_tolerated(const char *text)
 {
@@ -105,8 +124,9 @@ static bool is_tolerated(const char *text)
 	if (dash)
 		return parse_bound(text, (size_t)(dash - text), &first) &&
 		       parse_bound(dash + 1, strlen(dash + 1), &last) &&
-		       first.family != last.family;
-	return strchr(text, ':') && strchr(text, '.');
+		       first.family != last.family && mapped_cmp(&first, &last) <= 0;
+	return strchr(text, ':') && strchr(text, '.') && strchr(text, '/') &&
+	       ip_parse_n(text, (size_t)(strchr(text, '/') - text), &first);
 }
 
 static bool build_range(struct build *b, struct pool_work *p, const char *text,
