@@ -312,7 +312,7 @@ unsigned bgp_fsm_step(struct bgp_fsm *f, enum bgp_fsm_event ev, const struct bgp
 	case BGP_ST_ESTABLISHED:
 		return step_established(f, ev, in, now);
 	default:
-		assert(!"unknown state");
+		assert(0 && "unknown state");
 		return 0;
 	}
 }

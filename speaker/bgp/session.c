@@ -280,6 +280,6 @@ void bgp_peer_handle(struct bgp_peer *p, struct bgp_conn *c, uint8_t type, const
 		handle_refresh(p, c, body, len, now);
 		return;
 	default:
-		assert(!"frame of unknown type");
+		assert(0 && "frame of unknown type");
 	}
 }
