@@ -125,7 +125,7 @@ static bool read_sequence(struct reader *r, unsigned depth, struct json_object *
 	bool ok;
 
 	while ((ok = next(r)) && r->event.type != YAML_SEQUENCE_END_EVENT) {
-		struct json_object *item;
+		struct json_object *item = NULL;
 
 		ok = read_node(r, depth + 1, &item);
 		if (!ok)
@@ -142,7 +142,7 @@ static bool read_sequence(struct reader *r, unsigned depth, struct json_object *
 /* The current event is a key. Its text as kubectl writes it in JSON; the caller frees it. */
 static bool read_key(struct reader *r, char **key, bool *merge)
 {
-	struct json_object *value;
+	struct json_object *value = NULL;
 	struct yaml_scalar s;
 
 	*merge = false;
@@ -201,7 +201,7 @@ static bool read_pair(struct reader *r, unsigned depth, struct json_object *map,
 		      struct json_object **merged)
 {
 	_cleanup_free_ char *key = NULL;
-	struct json_object *value;
+	struct json_object *value = NULL;
 	size_t line = r->event.start_mark.line + 1;
 	bool merge;
 
@@ -305,7 +305,7 @@ static bool read_stream(struct reader *r, yaml_document_fn fn, void *user)
 	if (!next(r))
 		return false;
 	while (next(r) && r->event.type == YAML_DOCUMENT_START_EVENT) {
-		struct json_object *value;
+		struct json_object *value = NULL;
 		size_t line;
 		bool more;
 

@@ -240,10 +240,11 @@ struct kube_recorder *kube_recorder_free(struct kube_recorder *r)
 	if (!r)
 		return NULL;
 	struct list *const lists[] = {&r->waiting, &r->writing};
+	struct list *pos, *tmp;
 
 	for (size_t i = 0; i < ARRAY_SIZE(lists); i++)
-		while (!list_is_empty(lists[i])) {
-			struct job *j = container_of(lists[i]->next, struct job, in_recorder);
+		list_for_each_safe (pos, tmp, lists[i]) {
+			struct job *j = container_of(pos, struct job, in_recorder);
 
 			kube_client_cancel(j->call);
 			job_end(j);

@@ -646,7 +646,9 @@ static void settle(struct http *h)
 		reap(h, container_of(pos, struct pool, in_http));
 	drop_cancelled(h);
 	launch_queued(h);
+	/* A callback may cancel any call, so there is no next one to remember. */
 	while (!list_is_empty(&h->done))
+		/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): call_tell unlinks what it frees */
 		call_tell(container_of(h->done.next, struct http_call, in_http));
 	pools_sweep(h);
 }
@@ -786,12 +788,13 @@ struct http *http_free(struct http *h)
 		return NULL;
 	assert(h->inside == 0);
 	struct list *const lists[] = {&h->queued, &h->started, &h->done};
+	struct list *pos, *tmp;
 
 	for (size_t i = 0; i < ARRAY_SIZE(lists); i++)
-		while (!list_is_empty(lists[i]))
-			call_free(container_of(lists[i]->next, struct http_call, in_http));
-	while (!list_is_empty(&h->pools))
-		pool_free(pool_current(h));
+		list_for_each_safe (pos, tmp, lists[i])
+			call_free(container_of(pos, struct http_call, in_http));
+	list_for_each_safe (pos, tmp, &h->pools)
+		pool_free(container_of(pos, struct pool, in_http));
 	while (h->n_spare > 0)
 		curl_easy_cleanup(h->spare[--h->n_spare]);
 	ev_timer_stop(h->loop, &h->work);

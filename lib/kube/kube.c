@@ -10,7 +10,7 @@
 
 #define RESOURCE(var, g, v, p, k, ns)                                                              \
 	const struct kube_resource kube_##var = {                                                  \
-		.group = g, .version = v, .plural = p, .kind = k, .namespaced = ns}
+		.group = (g), .version = (v), .plural = (p), .kind = (k), .namespaced = (ns)}
 
 RESOURCE(namespaces, "", "v1", "namespaces", "Namespace", false);
 RESOURCE(nodes, "", "v1", "nodes", "Node", false);

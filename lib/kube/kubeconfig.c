@@ -6,6 +6,7 @@
  */
 #include "lib/kube/kubeconfig.h"
 
+#include <assert.h>
 #include <json-c/json.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -90,9 +91,11 @@ static bool get_bool(const struct entry *e, const char *field, bool *out, struct
 /* A file name, made relative to the kubeconfig's folder. */
 static bool get_path(const struct entry *e, const char *field, char **out, struct err *err)
 {
-	const char *slash = strrchr(e->path, '/');
+	const char *slash;
 	char *name;
 
+	assert(e->path);
+	slash = strrchr(e->path, '/');
 	if (!get_str(e, field, &name, err))
 		return false;
 	if (name && name[0] != '/' && slash) {
@@ -248,7 +251,7 @@ static bool read_context(struct kube_config *c, const struct kubeconfig_file *fi
 			 const char *context, struct err *err)
 {
 	_cleanup_free_ char *cluster_name = NULL, *user_name = NULL;
-	struct entry e, cluster, user;
+	struct entry e = {0}, cluster = {0}, user = {0};
 
 	if (!find_entry(files, n, "contexts", "context", context, &e, err) ||
 	    !get_str(&e, "cluster", &cluster_name, err) || !get_str(&e, "user", &user_name, err) ||
