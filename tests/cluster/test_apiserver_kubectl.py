@@ -62,6 +62,7 @@ def kubectl(request, server):
 
     def run(*args, check=True, text=None):
         return server.kubectl(request.param, "-n", space, *args, check=check, text=text)
+
     run.space, run.program, run.server = space, request.param, server
     run("create", "namespace", space)
     yield run
@@ -79,25 +80,47 @@ def test_apply_creates_changes_and_leaves_alone(kubectl):
     pool = POOL.replace("NS", kubectl.space)
     assert "created" in kubectl("apply", "-f", "-", text=pool).stdout
     assert "unchanged" in kubectl("apply", "-f", "-", text=pool).stdout
-    assert "configured" in kubectl("apply", "-f", "-", text=pool.replace("192.0.2", "198.51.100")).stdout
+    assert (
+        "configured"
+        in kubectl("apply", "-f", "-", text=pool.replace("192.0.2", "198.51.100")).stdout
+    )
     assert column(kubectl("get", "pl").stdout, "SIZE") == ["3"]
-    assert column(kubectl("get", "pools", "-o", "wide").stdout, "ADDRESSES") == ['["198.51.100.0/24"]']
+    assert column(kubectl("get", "pools", "-o", "wide").stdout, "ADDRESSES") == [
+        '["198.51.100.0/24"]'
+    ]
     assert "198.51.100.0/24" in kubectl("describe", "pool", "one").stdout
 
 
 def test_dry_run_on_the_server_changes_nothing(kubectl):
     pool = POOL.replace("NS", kubectl.space)
-    assert "created (server dry run)" in kubectl("apply", "--dry-run=server", "-f", "-", text=pool).stdout
+    assert (
+        "created (server dry run)"
+        in kubectl("apply", "--dry-run=server", "-f", "-", text=pool).stdout
+    )
     assert kubectl("get", "pools", "-o", "name").stdout == ""
-    bad = kubectl("apply", "--dry-run=server", "-f", "-", text=pool.replace("[192.0.2.0/24]", "[]"), check=False)
-    assert bad.returncode == 1 and "spec.addresses in body should have at least 1 items" in bad.stderr
+    bad = kubectl(
+        "apply",
+        "--dry-run=server",
+        "-f",
+        "-",
+        text=pool.replace("[192.0.2.0/24]", "[]"),
+        check=False,
+    )
+    assert (
+        bad.returncode == 1 and "spec.addresses in body should have at least 1 items" in bad.stderr
+    )
 
 
 def test_unknown_field_is_refused(kubectl):
     pool = POOL.replace("NS", kubectl.space).replace("spec: {", "spec: {colour: red, ")
     bad = kubectl("create", "-f", "-", text=pool, check=False)
     assert bad.returncode == 1 and "colour" in bad.stderr
-    service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "x"}, "spec": {"colour": 1, "ports": [{"port": 1}]}}
+    service = {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": "x"},
+        "spec": {"colour": 1, "ports": [{"port": 1}]},
+    }
     bad = kubectl("create", "-f", "-", text=json.dumps(service), check=False)
     assert bad.returncode == 1 and "colour" in bad.stderr
 
@@ -105,14 +128,24 @@ def test_unknown_field_is_refused(kubectl):
 def test_deployment_service_rollout(kubectl):
     kubectl("create", "deployment", "web", "--image=example.org/web:1")
     kubectl("scale", "deployment/web", "--replicas=3")
-    assert "successfully rolled out" in kubectl("rollout", "status", "deployment/web", "--timeout=20s").stdout
+    assert (
+        "successfully rolled out"
+        in kubectl("rollout", "status", "deployment/web", "--timeout=20s").stdout
+    )
     kubectl("wait", "--for=condition=available", "deployment/web", "--timeout=10s")
     kubectl("expose", "deployment", "web", "--port=80", "--type=LoadBalancer")
     table = kubectl("get", "svc", "-o", "wide").stdout
-    assert column(table, "EXTERNAL-IP") == ["<pending>"] and column(table, "SELECTOR") == ["app=web"]
+    assert column(table, "EXTERNAL-IP") == ["<pending>"] and column(table, "SELECTOR") == [
+        "app=web"
+    ]
     kubectl("set", "image", "deployment/web", "web=example.org/web:2")
-    assert "successfully rolled out" in kubectl("rollout", "status", "deployment/web", "--timeout=20s").stdout
-    pods = kubectl("get", "pods", "-o", "jsonpath={.items[*].spec.containers[0].image}").stdout.split()
+    assert (
+        "successfully rolled out"
+        in kubectl("rollout", "status", "deployment/web", "--timeout=20s").stdout
+    )
+    pods = kubectl(
+        "get", "pods", "-o", "jsonpath={.items[*].spec.containers[0].image}"
+    ).stdout.split()
     assert pods.count("example.org/web:2") >= 3
     kubectl("rollout", "undo", "deployment/web")
     kubectl("rollout", "status", "deployment/web", "--timeout=20s")
@@ -143,12 +176,23 @@ def test_label_annotate_patch_and_selectors(kubectl):
     kubectl("annotate", "configmap", "x", "note=hello")
     assert kubectl("get", "cm", "-l", "tier=front", "-o", "name").stdout == "configmap/x\n"
     assert kubectl("get", "cm", "-l", "tier notin (front)", "-o", "name").stdout.split() == [
-        "configmap/kube-root-ca.crt", "configmap/y"]
-    assert kubectl("get", "cm", "--field-selector", "metadata.name=y", "-o", "name").stdout == "configmap/y\n"
-    kubectl("patch", "cm", "y", "--type=json", "-p", '[{"op":"replace","path":"/data/k","value":"z"}]')
+        "configmap/kube-root-ca.crt",
+        "configmap/y",
+    ]
+    assert (
+        kubectl("get", "cm", "--field-selector", "metadata.name=y", "-o", "name").stdout
+        == "configmap/y\n"
+    )
+    kubectl(
+        "patch", "cm", "y", "--type=json", "-p", '[{"op":"replace","path":"/data/k","value":"z"}]'
+    )
     kubectl("patch", "cm", "y", "--type=merge", "-p", '{"data":{"m":"n"}}')
     kubectl("patch", "cm", "y", "-p", '{"data":{"s":"t"}}')
-    assert json.loads(kubectl("get", "cm", "y", "-o", "json").stdout)["data"] == {"k": "z", "m": "n", "s": "t"}
+    assert json.loads(kubectl("get", "cm", "y", "-o", "json").stdout)["data"] == {
+        "k": "z",
+        "m": "n",
+        "s": "t",
+    }
     kubectl("label", "cm", "x", "tier-")
     kubectl("delete", "cm", "-l", "tier!=front", "--field-selector=metadata.name=x")
     assert kubectl("get", "cm", "x", check=False).returncode == 1
@@ -169,7 +213,9 @@ def test_kustomize(kubectl):
     directory = kubectl.server.directory / kubectl.space
     directory.mkdir()
     (directory / "pool.yaml").write_text(POOL.replace("namespace: NS", "labels: {a: b}"))
-    (directory / "kustomization.yaml").write_text("namespace: %s\nnamePrefix: my-\nresources: [pool.yaml]\n" % kubectl.space)
+    (directory / "kustomization.yaml").write_text(
+        "namespace: %s\nnamePrefix: my-\nresources: [pool.yaml]\n" % kubectl.space
+    )
     assert "pool.example.org/my-one created" in kubectl("apply", "-k", str(directory)).stdout
     assert "deleted" in kubectl("delete", "-k", str(directory)).stdout
 
@@ -180,20 +226,40 @@ def test_can_i(kubectl):
     account = "--as=system:serviceaccount:%s:robot" % kubectl.space
     assert kubectl("auth", "can-i", "list", "services", account, check=False).stdout.strip() == "no"
     kubectl("create", "role", "reader", "--verb=get,list,watch", "--resource=services")
-    kubectl("create", "rolebinding", "reader", "--role=reader", "--serviceaccount=%s:robot" % kubectl.space)
+    kubectl(
+        "create",
+        "rolebinding",
+        "reader",
+        "--role=reader",
+        "--serviceaccount=%s:robot" % kubectl.space,
+    )
     assert kubectl("auth", "can-i", "list", "services", account).stdout.strip() == "yes"
     kubectl("get", "services", account)
     bad = kubectl("get", "pods", account, check=False)
     assert bad.returncode == 1
-    assert ('pods is forbidden: User "system:serviceaccount:%s:robot" cannot list resource "pods" in API group "" in the '
-            'namespace "%s"' % (kubectl.space, kubectl.space)) in bad.stderr
+    assert (
+        'pods is forbidden: User "system:serviceaccount:%s:robot" cannot list resource "pods" in API group "" in the '
+        'namespace "%s"' % (kubectl.space, kubectl.space)
+    ) in bad.stderr
 
 
 def test_watch_shows_changes(kubectl):
     kubectl("create", "configmap", "first")
-    argv = [kubectl.program, "-n", kubectl.space, "get", "cm", "-w", "--no-headers", "-o",
-            "custom-columns=N:.metadata.name,L:.metadata.labels.x"]
-    env = {"KUBECONFIG": str(kubectl.server.directory / "kubeconfig"), "HOME": str(kubectl.server.directory)}
+    argv = [
+        kubectl.program,
+        "-n",
+        kubectl.space,
+        "get",
+        "cm",
+        "-w",
+        "--no-headers",
+        "-o",
+        "custom-columns=N:.metadata.name,L:.metadata.labels.x",
+    ]
+    env = {
+        "KUBECONFIG": str(kubectl.server.directory / "kubeconfig"),
+        "HOME": str(kubectl.server.directory),
+    }
     with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True, env=env) as watch:
         try:
             seen = [watch.stdout.readline().split()[0] for _ in range(2)]
@@ -215,7 +281,14 @@ def test_explain_and_api_resources(kubectl):
 
 
 def test_delete_waits_for_finalizers(kubectl):
-    kubectl("apply", "-f", "-", text=POOL.replace("NS", kubectl.space).replace("name: one", "name: one, finalizers: [example.org/f]"))
+    kubectl(
+        "apply",
+        "-f",
+        "-",
+        text=POOL.replace("NS", kubectl.space).replace(
+            "name: one", "name: one, finalizers: [example.org/f]"
+        ),
+    )
     kubectl("delete", "pool", "one", "--wait=false")
     assert kubectl("get", "pool", "one", "-o", "jsonpath={.metadata.deletionTimestamp}").stdout
     kubectl("patch", "pool", "one", "--type=merge", "-p", '{"metadata":{"finalizers":null}}')
@@ -226,7 +299,17 @@ def test_server_side_apply(kubectl):
     pool = POOL.replace("NS", kubectl.space)
     kubectl("apply", "--server-side", "-f", "-", text=pool)
     other = pool.replace("192.0.2.0", "203.0.113.0")
-    bad = kubectl("apply", "--server-side", "--field-manager=other", "-f", "-", text=other, check=False)
+    bad = kubectl(
+        "apply", "--server-side", "--field-manager=other", "-f", "-", text=other, check=False
+    )
     assert bad.returncode == 1 and 'conflict with "kubectl": .spec.addresses' in bad.stderr
-    kubectl("apply", "--server-side", "--field-manager=other", "--force-conflicts", "-f", "-", text=other)
+    kubectl(
+        "apply",
+        "--server-side",
+        "--field-manager=other",
+        "--force-conflicts",
+        "-f",
+        "-",
+        text=other,
+    )
     assert "203.0.113.0/24" in kubectl("get", "pool", "one", "-o", "yaml").stdout

@@ -52,7 +52,10 @@ def test_update_needs_the_newest_version(api):
 def test_create_twice_and_generated_names(api):
     api.post(HERE + "configmaps", config("twice"))
     assert refused(409, api.post, HERE + "configmaps", config("twice"))["reason"] == "AlreadyExists"
-    names = {api.post(HERE + "configmaps", {"metadata": {"generateName": "g-"}})["metadata"]["name"] for _ in range(3)}
+    names = {
+        api.post(HERE + "configmaps", {"metadata": {"generateName": "g-"}})["metadata"]["name"]
+        for _ in range(3)
+    }
     assert len(names) == 3 and all(n.startswith("g-") and len(n) == 7 for n in names)
     refused(422, api.post, HERE + "configmaps", {"metadata": {}})
     refused(422, api.post, HERE + "configmaps", config("Bad_Name"))
@@ -83,9 +86,16 @@ def test_watch_resumes_and_bookmarks(api):
     api.delete(path + "/w")
     kinds = [e["type"] for e in api.watch(path + "?resourceVersion=" + start, 1)]
     assert kinds == ["ADDED", "MODIFIED", "DELETED"]
-    kinds = [e["type"] for e in api.watch("%s?labelSelector=in%%3Dyes&resourceVersion=%s" % (path, start), 1)]
+    kinds = [
+        e["type"]
+        for e in api.watch("%s?labelSelector=in%%3Dyes&resourceVersion=%s" % (path, start), 1)
+    ]
     assert kinds == ["ADDED", "DELETED"]
-    marks = [e for e in api.watch(path + "?allowWatchBookmarks=true&resourceVersion=" + start, 6) if e["type"] == "BOOKMARK"]
+    marks = [
+        e
+        for e in api.watch(path + "?allowWatchBookmarks=true&resourceVersion=" + start, 6)
+        if e["type"] == "BOOKMARK"
+    ]
     assert marks and int(marks[0]["object"]["metadata"]["resourceVersion"]) >= int(start)
 
 
@@ -101,16 +111,31 @@ def test_watch_from_a_forgotten_version_is_gone(api):
 
 def test_patches(api):
     path = HERE + "services/p"
-    api.post(HERE + "services", service("p", selector={"a": "b"}, ports=[{"name": "x", "port": 80}, {"name": "y", "port": 81}]))
-    api.call("PATCH", path, {"spec": {"ports": [{"port": 81, "targetPort": 9}], "selector": {"a": None, "c": "d"}}}, kind=STRATEGIC)
+    api.post(
+        HERE + "services",
+        service(
+            "p", selector={"a": "b"}, ports=[{"name": "x", "port": 80}, {"name": "y", "port": 81}]
+        ),
+    )
+    api.call(
+        "PATCH",
+        path,
+        {"spec": {"ports": [{"port": 81, "targetPort": 9}], "selector": {"a": None, "c": "d"}}},
+        kind=STRATEGIC,
+    )
     spec = api.get(path)["spec"]
     assert [p["targetPort"] for p in spec["ports"]] == [80, 9] and spec["selector"] == {"c": "d"}
     api.call("PATCH", path, {"spec": {"ports": [{"port": 80, "$patch": "delete"}]}}, kind=STRATEGIC)
     assert [p["port"] for p in api.get(path)["spec"]["ports"]] == [81]
     api.merge(path, {"spec": {"selector": None}})
     assert "selector" not in api.get(path)["spec"]
-    ops = [{"op": "test", "path": "/spec/type", "value": "ClusterIP"}, {"op": "add", "path": "/metadata/labels", "value": {"k": "v"}}]
-    assert api.call("PATCH", path, ops, kind="application/json-patch+json")["metadata"]["labels"] == {"k": "v"}
+    ops = [
+        {"op": "test", "path": "/spec/type", "value": "ClusterIP"},
+        {"op": "add", "path": "/metadata/labels", "value": {"k": "v"}},
+    ]
+    assert api.call("PATCH", path, ops, kind="application/json-patch+json")["metadata"][
+        "labels"
+    ] == {"k": "v"}
     ops[0]["value"] = "NodePort"
     refused(422, lambda: api.call("PATCH", path, ops, kind="application/json-patch+json"))
     refused(415, lambda: api.call("PATCH", path, {}, kind="application/json"))
@@ -118,8 +143,9 @@ def test_patches(api):
 
 def test_field_validation(api):
     body = service("f", colour="red")
-    assert refused(400, api.post, HERE + "services?fieldValidation=Strict", body)["message"].endswith(
-        'strict decoding error: unknown field "spec.colour"')
+    assert refused(400, api.post, HERE + "services?fieldValidation=Strict", body)[
+        "message"
+    ].endswith('strict decoding error: unknown field "spec.colour"')
     api.post(HERE + "services?fieldValidation=Warn&dryRun=All", body)
     assert api.warnings == ['299 - "unknown field \\"spec.colour\\""']
     made = api.post(HERE + "services?fieldValidation=Ignore&dryRun=All", body)
@@ -135,20 +161,37 @@ def test_service_addresses_and_ports(api):
     assert 30000 <= one["ports"][0]["nodePort"] <= 32767
     status = refused(422, api.post, HERE + "services", service("t", clusterIP=one["clusterIP"]))
     assert "provided IP is already allocated" in status["message"]
-    status = refused(422, api.post, HERE + "services",
-                     service("t", type="NodePort", ports=[{"port": 1, "nodePort": one["ports"][0]["nodePort"]}]))
+    status = refused(
+        422,
+        api.post,
+        HERE + "services",
+        service("t", type="NodePort", ports=[{"port": 1, "nodePort": one["ports"][0]["nodePort"]}]),
+    )
     assert "provided port is already allocated" in status["message"]
-    dual = api.post(HERE + "services", service("s46", ipFamilyPolicy="PreferDualStack", type="LoadBalancer"))["spec"]
+    dual = api.post(
+        HERE + "services", service("s46", ipFamilyPolicy="PreferDualStack", type="LoadBalancer")
+    )["spec"]
     assert dual["ipFamilies"] == ["IPv4", "IPv6"] and len(dual["clusterIPs"]) == 2
     six = api.post(HERE + "services", service("s6", ipFamilies=["IPv6"]))["spec"]
     assert six["clusterIP"].startswith("fd00:96:")
-    assert api.post(HERE + "services", service("h", clusterIP="None"))["spec"]["clusterIPs"] == ["None"]
+    assert api.post(HERE + "services", service("h", clusterIP="None"))["spec"]["clusterIPs"] == [
+        "None"
+    ]
     changed = api.merge(HERE + "services/s4", {"spec": {"type": "ClusterIP"}})["spec"]
     assert changed["clusterIP"] == one["clusterIP"] and "nodePort" not in changed["ports"][0]
-    added = api.merge(HERE + "services/s4", {"spec": {"ipFamilyPolicy": "RequireDualStack"}})["spec"]
+    added = api.merge(HERE + "services/s4", {"spec": {"ipFamilyPolicy": "RequireDualStack"}})[
+        "spec"
+    ]
     assert added["clusterIPs"][0] == one["clusterIP"] and added["ipFamilies"] == ["IPv4", "IPv6"]
-    fixed = api.post(HERE + "services", service("class", type="LoadBalancer", loadBalancerClass="example.org/x"))
-    status = refused(422, api.put, HERE + "services/class", {**fixed, "spec": {**fixed["spec"], "loadBalancerClass": "b"}})
+    fixed = api.post(
+        HERE + "services", service("class", type="LoadBalancer", loadBalancerClass="example.org/x")
+    )
+    status = refused(
+        422,
+        api.put,
+        HERE + "services/class",
+        {**fixed, "spec": {**fixed["spec"], "loadBalancerClass": "b"}},
+    )
     assert "may not change once set" in status["message"]
     without = service("none", type="LoadBalancer", allocateLoadBalancerNodePorts=False)
     assert "nodePort" not in api.post(HERE + "services", without)["spec"]["ports"][0]
@@ -159,25 +202,53 @@ def test_status_is_apart_from_spec(api):
     path, status = HERE + "services/st", {"loadBalancer": {"ingress": [{"ip": "192.0.2.1"}]}}
     assert api.merge(path, {"status": status})["status"] == {"loadBalancer": {}}
     made = api.merge(path + "/status", {"status": status, "spec": {"type": "ClusterIP"}})
-    assert made["status"]["loadBalancer"]["ingress"][0]["ip"] == "192.0.2.1" and made["spec"]["type"] == "LoadBalancer"
-    refused(422, api.merge, path + "/status", {"status": {"loadBalancer": {"ingress": [{"ip": "no"}]}}})
+    assert (
+        made["status"]["loadBalancer"]["ingress"][0]["ip"] == "192.0.2.1"
+        and made["spec"]["type"] == "LoadBalancer"
+    )
+    refused(
+        422, api.merge, path + "/status", {"status": {"loadBalancer": {"ingress": [{"ip": "no"}]}}}
+    )
 
 
 def test_authorization(server, api):
     bob = server.client(token="bobtoken")
     status = refused(403, bob.get, CORE + "/services")
-    assert status["message"] == ('services is forbidden: User "bob" cannot list resource "services" in API group "" at the '
-                                 "cluster scope")
+    assert status["message"] == (
+        'services is forbidden: User "bob" cannot list resource "services" in API group "" at the '
+        "cluster scope"
+    )
     refused(401, server.client(token="nobody").get, CORE + "/services")
     refused(403, server.client(certificate=None).get, CORE + "/services")
     assert server.client(certificate=None).get("/version")["minor"] == "32"
-    api.post(RBAC + "/clusterroles", {"metadata": {"name": "narrow"}, "rules": [
-        {"apiGroups": [""], "resources": ["services/status"], "verbs": ["patch"]},
-        {"apiGroups": [""], "resources": ["services"], "verbs": ["get"], "resourceNames": ["mine"]},
-        {"nonResourceURLs": ["/metrics"], "verbs": ["get"]}]})
-    api.post(RBAC + "/namespaces/default/rolebindings", {
-        "metadata": {"name": "narrow"}, "subjects": [{"kind": "Group", "name": "devs"}],
-        "roleRef": {"kind": "ClusterRole", "name": "narrow", "apiGroup": "rbac.authorization.k8s.io"}})
+    api.post(
+        RBAC + "/clusterroles",
+        {
+            "metadata": {"name": "narrow"},
+            "rules": [
+                {"apiGroups": [""], "resources": ["services/status"], "verbs": ["patch"]},
+                {
+                    "apiGroups": [""],
+                    "resources": ["services"],
+                    "verbs": ["get"],
+                    "resourceNames": ["mine"],
+                },
+                {"nonResourceURLs": ["/metrics"], "verbs": ["get"]},
+            ],
+        },
+    )
+    api.post(
+        RBAC + "/namespaces/default/rolebindings",
+        {
+            "metadata": {"name": "narrow"},
+            "subjects": [{"kind": "Group", "name": "devs"}],
+            "roleRef": {
+                "kind": "ClusterRole",
+                "name": "narrow",
+                "apiGroup": "rbac.authorization.k8s.io",
+            },
+        },
+    )
     api.post(HERE + "services", service("mine"))
     assert bob.get(HERE + "services/mine")["metadata"]["name"] == "mine"
     refused(403, bob.get, HERE + "services/other")
@@ -189,30 +260,53 @@ def test_authorization(server, api):
 
 def test_service_account_tokens(server, api):
     account = api.post(HERE + "serviceaccounts", {"metadata": {"name": "robot"}})
-    pod = api.post(HERE + "pods", {"metadata": {"name": "carrier"}, "spec": {
-        "serviceAccountName": "robot", "containers": [{"name": "c", "image": "i"}]}})
+    pod = api.post(
+        HERE + "pods",
+        {
+            "metadata": {"name": "carrier"},
+            "spec": {"serviceAccountName": "robot", "containers": [{"name": "c", "image": "i"}]},
+        },
+    )
     sources = [v["projected"]["sources"][0] for v in pod["spec"]["volumes"] if "projected" in v]
     assert sources == [{"serviceAccountToken": {"expirationSeconds": 3607, "path": "token"}}]
-    ask = {"spec": {"expirationSeconds": 600, "boundObjectRef": {
-        "kind": "Pod", "apiVersion": "v1", "name": "carrier", "uid": pod["metadata"]["uid"]}}}
+    ask = {
+        "spec": {
+            "expirationSeconds": 600,
+            "boundObjectRef": {
+                "kind": "Pod",
+                "apiVersion": "v1",
+                "name": "carrier",
+                "uid": pod["metadata"]["uid"],
+            },
+        }
+    }
     token = api.post(HERE + "serviceaccounts/robot/token", ask)["status"]["token"]
     robot = server.client(token=token)
-    assert 'User "system:serviceaccount:default:robot"' in refused(403, robot.get, HERE + "pods")["message"]
-    review = api.post("/apis/authentication.k8s.io/v1/tokenreviews", {"spec": {"token": token}})["status"]
+    assert (
+        'User "system:serviceaccount:default:robot"'
+        in refused(403, robot.get, HERE + "pods")["message"]
+    )
+    review = api.post("/apis/authentication.k8s.io/v1/tokenreviews", {"spec": {"token": token}})[
+        "status"
+    ]
     assert review["user"]["uid"] == account["metadata"]["uid"]
     assert "system:serviceaccounts:default" in review["user"]["groups"]
     api.delete(HERE + "pods/carrier", {"gracePeriodSeconds": 0})
     refused(401, robot.get, HERE + "pods")
     forged = token[:-4] + ("AAAA" if token[-4:] != "AAAA" else "BBBB")
-    assert api.post("/apis/authentication.k8s.io/v1/tokenreviews", {"spec": {"token": forged}})["status"] == {
-        "authenticated": False, "user": {}}
+    assert api.post("/apis/authentication.k8s.io/v1/tokenreviews", {"spec": {"token": forged}})[
+        "status"
+    ] == {"authenticated": False, "user": {}}
 
 
 def test_access_reviews(api):
     path, allowed = "/apis/authorization.k8s.io/v1/subjectaccessreviews", []
     for user in ("bob", "eve"):
-        spec = {"user": user, "groups": ["system:masters"] if user == "eve" else [],
-                "resourceAttributes": {"verb": "delete", "resource": "nodes"}}
+        spec = {
+            "user": user,
+            "groups": ["system:masters"] if user == "eve" else [],
+            "resourceAttributes": {"verb": "delete", "resource": "nodes"},
+        }
         allowed.append(api.post(path, {"spec": spec})["status"]["allowed"])
     assert allowed == [False, True]
 
@@ -226,7 +320,8 @@ def test_server_side_apply_owns_and_removes(api):
     assert made["data"] == {"a": "1", "c": "3"}
     status = refused(409, api.apply, path, {**base, "data": {"a": "9"}}, "two")
     assert status["details"]["causes"] == [
-        {"reason": "FieldManagerConflict", "message": 'conflict with "one"', "field": ".data.a"}]
+        {"reason": "FieldManagerConflict", "message": 'conflict with "one"', "field": ".data.a"}
+    ]
     assert api.apply(path, {**base, "data": {"a": "9"}}, "two", True)["data"] == {"a": "9"}
     api.merge(path + "?fieldManager=hand", {"data": {"a": "10"}})
     owners = {e["manager"]: e["fieldsV1"] for e in api.get(path)["metadata"]["managedFields"]}
@@ -237,19 +332,40 @@ def test_server_side_apply_owns_and_removes(api):
 def test_server_side_apply_of_lists(api):
     path = HERE + "services/ssal"
     base = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "ssal"}}
-    api.apply(path, {**base, "spec": {"ports": [{"name": "x", "port": 1, "protocol": "TCP"}]}}, "one")
-    api.apply(path, {**base, "spec": {"ports": [{"name": "y", "port": 2, "protocol": "TCP"}]}}, "two")
-    made = api.apply(path, {**base, "spec": {"ports": [{"name": "z", "port": 3, "protocol": "TCP"}]}}, "one")
+    api.apply(
+        path, {**base, "spec": {"ports": [{"name": "x", "port": 1, "protocol": "TCP"}]}}, "one"
+    )
+    api.apply(
+        path, {**base, "spec": {"ports": [{"name": "y", "port": 2, "protocol": "TCP"}]}}, "two"
+    )
+    made = api.apply(
+        path, {**base, "spec": {"ports": [{"name": "z", "port": 3, "protocol": "TCP"}]}}, "one"
+    )
     assert sorted(p["port"] for p in made["spec"]["ports"]) == [2, 3]
-    again = api.apply(path, {**base, "spec": {"ports": [{"name": "z", "port": 3, "protocol": "TCP"}]}}, "one")
+    again = api.apply(
+        path, {**base, "spec": {"ports": [{"name": "z", "port": 3, "protocol": "TCP"}]}}, "one"
+    )
     assert again["metadata"]["resourceVersion"] == made["metadata"]["resourceVersion"]
 
 
 def test_events_in_both_versions(api):
-    api.post(HERE + "events", {"metadata": {"name": "e"}, "involvedObject": {"kind": "Service", "name": "s", "namespace": "default"},
-                               "reason": "Because", "message": "words", "type": "Normal", "source": {"component": "c"}})
+    api.post(
+        HERE + "events",
+        {
+            "metadata": {"name": "e"},
+            "involvedObject": {"kind": "Service", "name": "s", "namespace": "default"},
+            "reason": "Because",
+            "message": "words",
+            "type": "Normal",
+            "source": {"component": "c"},
+        },
+    )
     new = api.get("/apis/events.k8s.io/v1/namespaces/default/events/e")
-    assert new["note"] == "words" and new["regarding"]["name"] == "s" and new["apiVersion"] == "events.k8s.io/v1"
+    assert (
+        new["note"] == "words"
+        and new["regarding"]["name"] == "s"
+        and new["apiVersion"] == "events.k8s.io/v1"
+    )
     found = api.get(HERE + "events?fieldSelector=involvedObject.name%3Ds,type%3DNormal")["items"]
     assert [e["metadata"]["name"] for e in found] == ["e"]
     refused(400, api.get, HERE + "events?fieldSelector=spec.x%3Ds")
@@ -270,9 +386,17 @@ def test_namespace_deletion_takes_everything(api):
     path = CORE + "/namespaces/doomed"
     eventually(lambda: api.get(path + "/configmaps/kube-root-ca.crt"))
     eventually(lambda: api.get(path + "/serviceaccounts/default"))
-    api.post(path + "/configmaps", {**config("held"), "metadata": {"name": "held", "finalizers": ["example.org/f"]}})
+    api.post(
+        path + "/configmaps",
+        {**config("held"), "metadata": {"name": "held", "finalizers": ["example.org/f"]}},
+    )
     assert api.delete(path)["status"]["phase"] == "Terminating"
-    assert refused(403, api.post, path + "/configmaps", config("late"))["details"]["causes"][0]["reason"] == "NamespaceTerminating"
+    assert (
+        refused(403, api.post, path + "/configmaps", config("late"))["details"]["causes"][0][
+            "reason"
+        ]
+        == "NamespaceTerminating"
+    )
     eventually(lambda: gone(api, path + "/serviceaccounts/default"))
     assert not gone(api, path)
     api.merge(path + "/configmaps/held", {"metadata": {"finalizers": None}})
@@ -283,9 +407,18 @@ def test_owner_references(api):
     owner = api.post(HERE + "configmaps", config("owner"))
 
     def child(name, *owners):
-        refs = [{"apiVersion": "v1", "kind": "ConfigMap", "name": o["metadata"]["name"], "uid": o["metadata"]["uid"],
-                 "blockOwnerDeletion": True} for o in owners]
+        refs = [
+            {
+                "apiVersion": "v1",
+                "kind": "ConfigMap",
+                "name": o["metadata"]["name"],
+                "uid": o["metadata"]["uid"],
+                "blockOwnerDeletion": True,
+            }
+            for o in owners
+        ]
         return api.post(HERE + "configmaps", {"metadata": {"name": name, "ownerReferences": refs}})
+
     second = api.post(HERE + "configmaps", config("owner2"))
     child("only", owner)
     child("both", owner, second)
@@ -307,21 +440,36 @@ def test_owner_references(api):
 
 def test_silent_node_is_not_ready(api):
     add_node(api, "quiet")
-    lease = {"metadata": {"name": "quiet"}, "spec": {"holderIdentity": "quiet", "leaseDurationSeconds": 4}}
+    lease = {
+        "metadata": {"name": "quiet"},
+        "spec": {"holderIdentity": "quiet", "leaseDurationSeconds": 4},
+    }
     api.post("/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases", lease)
-    api.post(HERE + "pods", {"metadata": {"name": "on-quiet"}, "spec": {"nodeName": "quiet", "containers": [{"name": "c", "image": "i"}]}})
+    api.post(
+        HERE + "pods",
+        {
+            "metadata": {"name": "on-quiet"},
+            "spec": {"nodeName": "quiet", "containers": [{"name": "c", "image": "i"}]},
+        },
+    )
     stamp = {"type": "Ready", "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"}
-    api.merge(HERE + "pods/on-quiet/status", {"status": {"phase": "Running", "conditions": [stamp]}})
+    api.merge(
+        HERE + "pods/on-quiet/status", {"status": {"phase": "Running", "conditions": [stamp]}}
+    )
 
     def ready(path):
         conds = {c["type"]: c["status"] for c in api.get(path)["status"]["conditions"]}
         return conds.get("Ready")
+
     assert ready(CORE + "/nodes/quiet") == "True"
     eventually(lambda: ready(CORE + "/nodes/quiet") == "Unknown", 5)
     eventually(lambda: ready(HERE + "pods/on-quiet") == "False", 5)
     keys = {t["key"] for t in api.get(CORE + "/nodes/quiet")["spec"]["taints"]}
     assert keys == {"node.kubernetes.io/unreachable"}
-    api.merge("/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/quiet", {"spec": {"leaseTransitions": 1}})
+    api.merge(
+        "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/quiet",
+        {"spec": {"leaseTransitions": 1}},
+    )
     api.merge(CORE + "/nodes/quiet/status", {"status": {"conditions": [stamp]}})
     eventually(lambda: not api.get(CORE + "/nodes/quiet")["spec"].get("taints"), 5)
     api.delete(CORE + "/nodes/quiet")
@@ -332,8 +480,11 @@ def test_restart_goes_on(tmp_path):
     with running(data=tmp_path / "objects") as server:
         api = server.client()
         made = api.post(HERE + "services", service("kept"))
-        token = api.post(HERE + "serviceaccounts/default/token", {})["status"]["token"] if eventually(
-            lambda: api.get(HERE + "serviceaccounts/default")) else None
+        token = (
+            api.post(HERE + "serviceaccounts/default/token", {})["status"]["token"]
+            if eventually(lambda: api.get(HERE + "serviceaccounts/default"))
+            else None
+        )
         last = api.get(HERE + "services")["metadata"]["resourceVersion"]
         server.stop()
         server.start()

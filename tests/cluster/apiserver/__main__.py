@@ -43,13 +43,17 @@ from .webhooks import Webhooks
 
 
 def arguments(argv):
-    cli = argparse.ArgumentParser(prog="apiserver", description="an in-memory imitation of the Kubernetes API server")
+    cli = argparse.ArgumentParser(
+        prog="apiserver", description="an in-memory imitation of the Kubernetes API server"
+    )
     cli.add_argument("--listen", action="append", required=True, metavar="ADDRESS:PORT")
     cli.add_argument("--tls-cert", required=True)
     cli.add_argument("--tls-key", required=True)
     cli.add_argument("--client-ca", required=True)
     cli.add_argument("--root-ca", help="what kube-root-ca.crt holds; the client CA when absent")
-    cli.add_argument("--sa-key", help="a file whose bytes sign ServiceAccount tokens; random when absent")
+    cli.add_argument(
+        "--sa-key", help="a file whose bytes sign ServiceAccount tokens; random when absent"
+    )
     cli.add_argument("--token-file")
     cli.add_argument("--data", help="keep the objects in this file across restarts")
     cli.add_argument("--ready-file")
@@ -113,8 +117,15 @@ async def serve(args):
     context = tls(args)
     for listen in args.listen:
         host, _, port = listen.rpartition(":")
-        site = web.TCPSite(runner, host.strip("[]"), int(port), ssl_context=context, backlog=1024,
-                           reuse_address=True, shutdown_timeout=0.5)
+        site = web.TCPSite(
+            runner,
+            host.strip("[]"),
+            int(port),
+            ssl_context=context,
+            backlog=1024,
+            reuse_address=True,
+            shutdown_timeout=0.5,
+        )
         await site.start()
     await advertise(parts, *runner.addresses[0][:2])
     tasks = controllers.start(parts, args)

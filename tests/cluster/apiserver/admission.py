@@ -64,16 +64,27 @@ class Admission:
         """The Resource (version) that the webhook wants this request as, or None."""
         candidates = [res]
         if hook.get("matchPolicy", "Equivalent") == "Equivalent":
-            candidates += [r for r in self.registry.by_path.values() if r.table == res.table and r is not res]
-        target = next((c for c in candidates for rule in hook.get("rules") or ()
-                       if _rule_matches(rule, c, operation, sub)), None)
+            candidates += [
+                r for r in self.registry.by_path.values() if r.table == res.table and r is not res
+            ]
+        target = next(
+            (
+                c
+                for c in candidates
+                for rule in hook.get("rules") or ()
+                if _rule_matches(rule, c, operation, sub)
+            ),
+            None,
+        )
         if target is None:
             return None
         if not self._namespace_matches(hook, res, obj or old):
             return None
         selector = hook.get("objectSelector")
-        if selector and not any(o is not None and match_object(selector, o["metadata"].get("labels"))
-                                for o in (obj, old)):
+        if selector and not any(
+            o is not None and match_object(selector, o["metadata"].get("labels"))
+            for o in (obj, old)
+        ):
             return None
         return target
 
@@ -93,12 +104,22 @@ class Admission:
             if one is None or target.version == res.version and target.group == res.group:
                 return one
             return await self.converter.read_obj(target, json.loads(json.dumps(one)))
+
         here = obj or old
         request = {
-            "uid": str(uuid.uuid4()), "kind": _gvk(target), "resource": _gvr(target), "requestKind": _gvk(res),
-            "requestResource": _gvr(res), "name": here["metadata"].get("name", ""), "operation": operation,
-            "userInfo": ctx.user.info, "object": await as_target(obj), "oldObject": await as_target(old),
-            "dryRun": ctx.dry_run, "options": {"kind": operation.capitalize() + "Options", "apiVersion": "meta.k8s.io/v1"}}
+            "uid": str(uuid.uuid4()),
+            "kind": _gvk(target),
+            "resource": _gvr(target),
+            "requestKind": _gvk(res),
+            "requestResource": _gvr(res),
+            "name": here["metadata"].get("name", ""),
+            "operation": operation,
+            "userInfo": ctx.user.info,
+            "object": await as_target(obj),
+            "oldObject": await as_target(old),
+            "dryRun": ctx.dry_run,
+            "options": {"kind": operation.capitalize() + "Options", "apiVersion": "meta.k8s.io/v1"},
+        }
         if sub:
             request["subResource"] = request["requestSubResource"] = sub
         if here["metadata"].get("namespace"):
@@ -114,9 +135,14 @@ class Admission:
         try:
             answer = await self.webhooks.call(hook["clientConfig"], review, seconds)
             reply = answer.get("response")
-            if answer.get("kind") != "AdmissionReview" or answer.get("apiVersion") != "admission.k8s.io/v1":
-                raise ValueError("expected webhook response of admission.k8s.io/v1, Kind=AdmissionReview, got %s, Kind=%s"
-                                 % (answer.get("apiVersion"), answer.get("kind")))
+            if (
+                answer.get("kind") != "AdmissionReview"
+                or answer.get("apiVersion") != "admission.k8s.io/v1"
+            ):
+                raise ValueError(
+                    "expected webhook response of admission.k8s.io/v1, Kind=AdmissionReview, got %s, Kind=%s"
+                    % (answer.get("apiVersion"), answer.get("kind"))
+                )
             if not isinstance(reply, dict) or reply.get("uid") != review["request"]["uid"]:
                 raise ValueError("expected response.uid=%r" % review["request"]["uid"])
         except asyncio.TimeoutError:
@@ -138,25 +164,39 @@ class Admission:
 def _failed(hook, why):
     client = hook.get("clientConfig") or {}
     ref = client.get("service")
-    url = client.get("url") or "https://%s.%s.svc:%d%s" % (ref["name"], ref["namespace"], ref.get("port", 443),
-                                                            ref.get("path") or "/")
-    return ApiError(500, "InternalError", 'Internal error occurred: failed calling webhook "%s": failed to call webhook: '
-                    'Post "%s?timeout=%ds": %s' % (hook["name"], url, hook.get("timeoutSeconds", 10), why),
-                    {"causes": [{"message": 'failed calling webhook "%s"' % hook["name"]}]})
+    url = client.get("url") or "https://%s.%s.svc:%d%s" % (
+        ref["name"],
+        ref["namespace"],
+        ref.get("port", 443),
+        ref.get("path") or "/",
+    )
+    return ApiError(
+        500,
+        "InternalError",
+        'Internal error occurred: failed calling webhook "%s": failed to call webhook: '
+        'Post "%s?timeout=%ds": %s' % (hook["name"], url, hook.get("timeoutSeconds", 10), why),
+        {"causes": [{"message": 'failed calling webhook "%s"' % hook["name"]}]},
+    )
 
 
 def _denied(hook, status):
     code = status.get("code") or 0
     text = status.get("message") or status.get("reason") or "without explanation"
     shown = 'admission webhook "%s" denied the request%s' % (
-        hook["name"], " without explanation" if text == "without explanation" else ": " + text)
-    return ApiError(code if code >= 400 else 400, status.get("reason") or "", shown, status.get("details") or {})
+        hook["name"],
+        " without explanation" if text == "without explanation" else ": " + text,
+    )
+    return ApiError(
+        code if code >= 400 else 400, status.get("reason") or "", shown, status.get("details") or {}
+    )
 
 
 def _rule_matches(rule, res, operation, sub):
     if not {"*", operation} & set(rule.get("operations") or ()):
         return False
-    if not {"*", res.group} & set(rule.get("apiGroups") or ()) or not {"*", res.version} & set(rule.get("apiVersions") or ()):
+    if not {"*", res.group} & set(rule.get("apiGroups") or ()) or not {"*", res.version} & set(
+        rule.get("apiVersions") or ()
+    ):
         return False
     scope = rule.get("scope", "*")
     if scope == "Namespaced" and not res.namespaced or scope == "Cluster" and res.namespaced:

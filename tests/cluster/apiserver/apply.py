@@ -9,8 +9,19 @@ from .errors import ApiError, bad_request
 from .schema import child, root
 from .store import clone
 
-_SYSTEM = ("name", "generateName", "namespace", "uid", "resourceVersion", "generation", "creationTimestamp", "selfLink",
-           "deletionTimestamp", "deletionGracePeriodSeconds", "managedFields")
+_SYSTEM = (
+    "name",
+    "generateName",
+    "namespace",
+    "uid",
+    "resourceVersion",
+    "generation",
+    "creationTimestamp",
+    "selfLink",
+    "deletionTimestamp",
+    "deletionGracePeriodSeconds",
+    "managedFields",
+)
 
 
 def _atomic(schema, value):
@@ -115,8 +126,11 @@ def changed(schema, old, new):
     have = {_item_key(schema, i): i for i in old}
     for item in new:
         key = _item_key(schema, item)
-        diff = changed(schema.get("items") or {}, have[key], item) if key in have else \
-            fields_of(schema.get("items") or {}, item)
+        diff = (
+            changed(schema.get("items") or {}, have[key], item)
+            if key in have
+            else fields_of(schema.get("items") or {}, item)
+        )
         if diff is not None:
             if isinstance(item, dict) and key not in have:
                 diff = {".": {}, **diff}
@@ -135,8 +149,14 @@ def _body(res, obj, sub):
 
 
 def _entry(res, manager, operation, sub, when, fields):
-    out = {"manager": manager, "operation": operation, "apiVersion": res.api_version, "time": when,
-           "fieldsType": "FieldsV1", "fieldsV1": fields}
+    out = {
+        "manager": manager,
+        "operation": operation,
+        "apiVersion": res.api_version,
+        "time": when,
+        "fieldsType": "FieldsV1",
+        "fieldsV1": fields,
+    }
     if sub:
         out["subresource"] = sub
     return out
@@ -217,7 +237,9 @@ def merge(res, old, body, manager, sub, force, when):
     for key in ("resourceVersion", "uid"):
         if body["metadata"].get(key):
             out["metadata"][key] = body["metadata"][key]
-    out["metadata"]["managedFields"] = sorted(entries, key=lambda e: (e["operation"], e.get("time") or "", e["manager"]))
+    out["metadata"]["managedFields"] = sorted(
+        entries, key=lambda e: (e["operation"], e.get("time") or "", e["manager"])
+    )
     return out
 
 
@@ -250,8 +272,12 @@ def _conflict(conflicts):
         causes.append({"reason": "FieldManagerConflict", "message": who, "field": path})
         texts.append("%s: %s" % (who, path))
     head = "Apply failed with %d conflict%s: " % (len(texts), "" if len(texts) == 1 else "s")
-    return ApiError(409, "Conflict", head + (texts[0] if len(texts) == 1 else "conflicts: " + "; ".join(texts)),
-                    {"causes": causes})
+    return ApiError(
+        409,
+        "Conflict",
+        head + (texts[0] if len(texts) == 1 else "conflicts: " + "; ".join(texts)),
+        {"causes": causes},
+    )
 
 
 def _paths(fields, prefix=""):
@@ -327,7 +353,9 @@ def _put_back(res, out, merged, sub):
         return
     meta = merged.pop("metadata", {})
     for key in list(out):
-        if key not in ("apiVersion", "kind", "metadata") and not (key == "status" and res.has_status):
+        if key not in ("apiVersion", "kind", "metadata") and not (
+            key == "status" and res.has_status
+        ):
             del out[key]
     out.update(merged)
     kept = {k: v for k, v in out["metadata"].items() if k in _SYSTEM}

@@ -37,8 +37,10 @@ ANONYMOUS = User("system:anonymous", ("system:unauthenticated",))
 
 def internal(name):
     """The identity of a controller that runs in this process."""
-    return User("system:serviceaccount:kube-system:" + name,
-                ("system:serviceaccounts", "system:serviceaccounts:kube-system", "system:authenticated"))
+    return User(
+        "system:serviceaccount:kube-system:" + name,
+        ("system:serviceaccounts", "system:serviceaccounts:kube-system", "system:authenticated"),
+    )
 
 
 def _b64(data):
@@ -63,8 +65,11 @@ class Authenticator:
                 for row in csv.reader(src):
                     if row:
                         groups = tuple(g for g in row[3].split(",") if g) if len(row) > 3 else ()
-                        self.static[row[0]] = User(row[1], groups + ("system:authenticated",),
-                                                   row[2] if len(row) > 2 else "")
+                        self.static[row[0]] = User(
+                            row[1],
+                            groups + ("system:authenticated",),
+                            row[2] if len(row) > 2 else "",
+                        )
 
     def sign(self, claims):
         head = _b64(json.dumps({"alg": "HS256", "typ": "JWT"}).encode())
@@ -75,14 +80,24 @@ class Authenticator:
         """A token of one ServiceAccount object; `bound` is a Pod or Secret that it dies with."""
         md = account["metadata"]
         issued = int(time.time())
-        private = {"namespace": md["namespace"],
-                   "serviceaccount": {"name": md["name"], "uid": md["uid"]}}
+        private = {
+            "namespace": md["namespace"],
+            "serviceaccount": {"name": md["name"], "uid": md["uid"]},
+        }
         if bound:
-            private[bound["kind"].lower()] = {"name": bound["metadata"]["name"],
-                                              "uid": bound["metadata"]["uid"]}
-        claims = {"iss": ISSUER, "aud": audiences, "iat": issued, "nbf": issued, "exp": issued + seconds,
-                  "sub": "system:serviceaccount:%s:%s" % (md["namespace"], md["name"]),
-                  "kubernetes.io": private}
+            private[bound["kind"].lower()] = {
+                "name": bound["metadata"]["name"],
+                "uid": bound["metadata"]["uid"],
+            }
+        claims = {
+            "iss": ISSUER,
+            "aud": audiences,
+            "iat": issued,
+            "nbf": issued,
+            "exp": issued + seconds,
+            "sub": "system:serviceaccount:%s:%s" % (md["namespace"], md["name"]),
+            "kubernetes.io": private,
+        }
         return self.sign(claims), claims["exp"]
 
     def token(self, token, audiences=None):
@@ -116,12 +131,17 @@ class Authenticator:
             if entry is None or entry.obj["metadata"]["uid"] != ref["uid"]:
                 return None
         if "pod" in private:
-            extra = {"authentication.kubernetes.io/pod-name": [private["pod"]["name"]],
-                     "authentication.kubernetes.io/pod-uid": [private["pod"]["uid"]]}
+            extra = {
+                "authentication.kubernetes.io/pod-name": [private["pod"]["name"]],
+                "authentication.kubernetes.io/pod-uid": [private["pod"]["uid"]],
+            }
         account = private["serviceaccount"]
-        return User("system:serviceaccount:%s:%s" % (ns, account["name"]),
-                    ("system:serviceaccounts", "system:serviceaccounts:" + ns, "system:authenticated"),
-                    account["uid"], extra)
+        return User(
+            "system:serviceaccount:%s:%s" % (ns, account["name"]),
+            ("system:serviceaccounts", "system:serviceaccounts:" + ns, "system:authenticated"),
+            account["uid"],
+            extra,
+        )
 
     def certificate(self, peer):
         """A verified peer certificate, as ssl.getpeercert() gives it: CN is the user, each O a group."""

@@ -13,30 +13,87 @@ def _ctx():
 
 
 ROLES = {
-    "cluster-admin": [{"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}, {"nonResourceURLs": ["*"], "verbs": ["*"]}],
-    "system:discovery": [{"verbs": ["get"], "nonResourceURLs": [
-        "/api", "/api/*", "/apis", "/apis/*", "/healthz", "/livez", "/openapi", "/openapi/*", "/readyz", "/version",
-        "/version/"]}],
-    "system:public-info-viewer": [{"verbs": ["get"], "nonResourceURLs": [
-        "/healthz", "/livez", "/readyz", "/version", "/version/"]}],
+    "cluster-admin": [
+        {"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]},
+        {"nonResourceURLs": ["*"], "verbs": ["*"]},
+    ],
+    "system:discovery": [
+        {
+            "verbs": ["get"],
+            "nonResourceURLs": [
+                "/api",
+                "/api/*",
+                "/apis",
+                "/apis/*",
+                "/healthz",
+                "/livez",
+                "/openapi",
+                "/openapi/*",
+                "/readyz",
+                "/version",
+                "/version/",
+            ],
+        }
+    ],
+    "system:public-info-viewer": [
+        {
+            "verbs": ["get"],
+            "nonResourceURLs": ["/healthz", "/livez", "/readyz", "/version", "/version/"],
+        }
+    ],
     "system:basic-user": [
-        {"apiGroups": ["authorization.k8s.io"], "verbs": ["create"],
-         "resources": ["selfsubjectaccessreviews", "selfsubjectrulesreviews"]},
-        {"apiGroups": ["authentication.k8s.io"], "verbs": ["create"], "resources": ["selfsubjectreviews"]}],
+        {
+            "apiGroups": ["authorization.k8s.io"],
+            "verbs": ["create"],
+            "resources": ["selfsubjectaccessreviews", "selfsubjectrulesreviews"],
+        },
+        {
+            "apiGroups": ["authentication.k8s.io"],
+            "verbs": ["create"],
+            "resources": ["selfsubjectreviews"],
+        },
+    ],
     "system:auth-delegator": [
-        {"apiGroups": ["authentication.k8s.io"], "resources": ["tokenreviews"], "verbs": ["create"]},
-        {"apiGroups": ["authorization.k8s.io"], "resources": ["subjectaccessreviews"], "verbs": ["create"]}],
+        {
+            "apiGroups": ["authentication.k8s.io"],
+            "resources": ["tokenreviews"],
+            "verbs": ["create"],
+        },
+        {
+            "apiGroups": ["authorization.k8s.io"],
+            "resources": ["subjectaccessreviews"],
+            "verbs": ["create"],
+        },
+    ],
     "system:node": [
-        {"apiGroups": [""], "resources": ["nodes", "nodes/status", "pods", "pods/status", "events"],
-         "verbs": ["create", "get", "list", "watch", "update", "patch", "delete"]},
-        {"apiGroups": [""], "resources": ["services", "configmaps", "secrets", "serviceaccounts", "namespaces"],
-         "verbs": _READ},
+        {
+            "apiGroups": [""],
+            "resources": ["nodes", "nodes/status", "pods", "pods/status", "events"],
+            "verbs": ["create", "get", "list", "watch", "update", "patch", "delete"],
+        },
+        {
+            "apiGroups": [""],
+            "resources": ["services", "configmaps", "secrets", "serviceaccounts", "namespaces"],
+            "verbs": _READ,
+        },
         {"apiGroups": [""], "resources": ["serviceaccounts/token"], "verbs": ["create"]},
-        {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"],
-         "verbs": ["create", "get", "list", "watch", "update", "patch", "delete"]},
+        {
+            "apiGroups": ["coordination.k8s.io"],
+            "resources": ["leases"],
+            "verbs": ["create", "get", "list", "watch", "update", "patch", "delete"],
+        },
         {"apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": _READ},
-        {"apiGroups": ["authentication.k8s.io"], "resources": ["tokenreviews"], "verbs": ["create"]},
-        {"apiGroups": ["authorization.k8s.io"], "resources": ["subjectaccessreviews"], "verbs": ["create"]}],
+        {
+            "apiGroups": ["authentication.k8s.io"],
+            "resources": ["tokenreviews"],
+            "verbs": ["create"],
+        },
+        {
+            "apiGroups": ["authorization.k8s.io"],
+            "resources": ["subjectaccessreviews"],
+            "verbs": ["create"],
+        },
+    ],
 }
 BINDINGS = {
     "cluster-admin": ["system:masters"],
@@ -61,12 +118,26 @@ async def bootstrap(parts):
     for name in ("default", "kube-system", "kube-public", "kube-node-lease"):
         await _ensure(parts, "", "namespaces", None, {"metadata": {"name": name}})
     for name, rules in ROLES.items():
-        await _ensure(parts, RBAC, "clusterroles", None, {"metadata": {"name": name, "labels": LABELS}, "rules": rules})
+        await _ensure(
+            parts,
+            RBAC,
+            "clusterroles",
+            None,
+            {"metadata": {"name": name, "labels": LABELS}, "rules": rules},
+        )
     for name, groups in BINDINGS.items():
         subjects = [{"apiGroup": RBAC, "kind": "Group", "name": g} for g in groups]
-        await _ensure(parts, RBAC, "clusterrolebindings", None, {
-            "metadata": {"name": name, "labels": LABELS}, "subjects": subjects,
-            "roleRef": {"apiGroup": RBAC, "kind": "ClusterRole", "name": name}})
+        await _ensure(
+            parts,
+            RBAC,
+            "clusterrolebindings",
+            None,
+            {
+                "metadata": {"name": name, "labels": LABELS},
+                "subjects": subjects,
+                "roleRef": {"apiGroup": RBAC, "kind": "ClusterRole", "name": name},
+            },
+        )
 
 
 async def advertise(parts, host, port):
@@ -75,18 +146,51 @@ async def advertise(parts, host, port):
     family = network.families[0]
     # A server that goes on with saved objects has it already, and its address is taken: by itself.
     if store.get(parts.registry.path("", "v1", "services").table, "default", "kubernetes") is None:
-        await _ensure(parts, "", "services", "default", {
-            "metadata": {"name": "kubernetes", "labels": {"component": "apiserver", "provider": "kubernetes"}},
-            "spec": {"clusterIP": str(network.nets[family][1]), "ports": [
-                {"name": "https", "port": 443, "protocol": "TCP", "targetPort": port}]}})
+        await _ensure(
+            parts,
+            "",
+            "services",
+            "default",
+            {
+                "metadata": {
+                    "name": "kubernetes",
+                    "labels": {"component": "apiserver", "provider": "kubernetes"},
+                },
+                "spec": {
+                    "clusterIP": str(network.nets[family][1]),
+                    "ports": [
+                        {"name": "https", "port": 443, "protocol": "TCP", "targetPort": port}
+                    ],
+                },
+            },
+        )
     ports = [{"name": "https", "port": port, "protocol": "TCP"}]
     kind = "IPv6" if ":" in host else "IPv4"
-    wanted = [("", "endpoints", {"subsets": [{"addresses": [{"ip": host}], "ports": ports}]}),
-              ("discovery.k8s.io", "endpointslices", {"addressType": kind, "ports": ports, "endpoints": [
-                {"addresses": [host], "conditions": {"ready": True}}]})]
+    wanted = [
+        ("", "endpoints", {"subsets": [{"addresses": [{"ip": host}], "ports": ports}]}),
+        (
+            "discovery.k8s.io",
+            "endpointslices",
+            {
+                "addressType": kind,
+                "ports": ports,
+                "endpoints": [{"addresses": [host], "conditions": {"ready": True}}],
+            },
+        ),
+    ]
     for group, plural, body in wanted:
         res = parts.registry.path(group, "v1", plural)
         if store.get(res.table, "default", "kubernetes") is not None:
             await parts.rest.delete(res, "default", "kubernetes", {}, _ctx())
-        await parts.rest.create(res, "default", {
-            "metadata": {"name": "kubernetes", "labels": {"kubernetes.io/service-name": "kubernetes"}}, **body}, _ctx())
+        await parts.rest.create(
+            res,
+            "default",
+            {
+                "metadata": {
+                    "name": "kubernetes",
+                    "labels": {"kubernetes.io/service-name": "kubernetes"},
+                },
+                **body,
+            },
+            _ctx(),
+        )

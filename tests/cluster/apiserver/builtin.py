@@ -5,9 +5,13 @@ import functools
 import os
 
 _LEAVES = {
-    "string": {"type": "string"}, "bool": {"type": "boolean"}, "num": {"type": "number"},
-    "i32": {"type": "integer", "format": "int32"}, "i64": {"type": "integer", "format": "int64"},
-    "bytes": {"type": "string", "format": "byte"}, "quantity": {"x-kubernetes-int-or-string": True, "x-leaf": "quantity"},
+    "string": {"type": "string"},
+    "bool": {"type": "boolean"},
+    "num": {"type": "number"},
+    "i32": {"type": "integer", "format": "int32"},
+    "i64": {"type": "integer", "format": "int64"},
+    "bytes": {"type": "string", "format": "byte"},
+    "quantity": {"x-kubernetes-int-or-string": True, "x-leaf": "quantity"},
     "intstr": {"x-kubernetes-int-or-string": True, "x-leaf": "intstr"},
     "time": {"type": "string", "format": "date-time", "x-leaf": "time"},
     "microtime": {"type": "string", "format": "date-time", "x-leaf": "microtime"},
@@ -15,9 +19,20 @@ _LEAVES = {
     "any": {"x-kubernetes-preserve-unknown-fields": True, "x-leaf": "any"},
 }
 
-_KINDS = {"": "core", "apps": "apps", "discovery.k8s.io": "disc", "coordination.k8s.io": "coord", "policy": "pol",
-          "networking.k8s.io": "net", "rbac.authorization.k8s.io": "rbac", "admissionregistration.k8s.io": "adm",
-          "authentication.k8s.io": "authn", "authorization.k8s.io": "authz", "events.k8s.io": "ev", "autoscaling": "as"}
+_KINDS = {
+    "": "core",
+    "apps": "apps",
+    "discovery.k8s.io": "disc",
+    "coordination.k8s.io": "coord",
+    "policy": "pol",
+    "networking.k8s.io": "net",
+    "rbac.authorization.k8s.io": "rbac",
+    "admissionregistration.k8s.io": "adm",
+    "authentication.k8s.io": "authn",
+    "authorization.k8s.io": "authz",
+    "events.k8s.io": "ev",
+    "autoscaling": "as",
+}
 
 
 @functools.lru_cache(None)
@@ -96,7 +111,14 @@ def named(group, kind):
 @functools.lru_cache(None)
 def _object(name):
     base = message(name)
-    return {**base, "properties": {"apiVersion": {"type": "string"}, "kind": {"type": "string"}, **base["properties"]}}
+    return {
+        **base,
+        "properties": {
+            "apiVersion": {"type": "string"},
+            "kind": {"type": "string"},
+            **base["properties"],
+        },
+    }
 
 
 def object_meta():
@@ -119,18 +141,55 @@ def crd_schema():
     """CustomResourceDefinition (apiextensions.k8s.io/v1); clients send it as JSON only."""
     text, flag, whole = _LEAVES["string"], _LEAVES["bool"], _LEAVES["i64"]
     any_ = _LEAVES["any"]
-    names = _obj(plural=text, singular=text, kind=text, listKind=text, shortNames=_list(text), categories=_list(text))
+    names = _obj(
+        plural=text,
+        singular=text,
+        kind=text,
+        listKind=text,
+        shortNames=_list(text),
+        categories=_list(text),
+    )
     service = _obj(namespace=text, name=text, path=text, port=_LEAVES["i32"])
     client = _obj(url=text, service=service, caBundle=_LEAVES["bytes"])
-    column = _obj(name=text, type=text, format=text, description=text, priority=_LEAVES["i32"], jsonPath=text)
-    version = _obj(name=text, served=flag, storage=flag, deprecated=flag, deprecationWarning=text,
-                   schema=_obj(openAPIV3Schema=any_), subresources=_obj(status=any_, scale=_obj(
-                    specReplicasPath=text, statusReplicasPath=text, labelSelectorPath=text)),
-                   additionalPrinterColumns=_list(column), selectableFields=_list(_obj(jsonPath=text)))
-    condition = _obj(type=text, status=text, lastTransitionTime=_LEAVES["time"], reason=text, message=text,
-                     observedGeneration=whole)
-    spec = _obj(group=text, names=names, scope=text, versions=_list(version), preserveUnknownFields=flag,
-                conversion=_obj(strategy=text, webhook=_obj(clientConfig=client, conversionReviewVersions=_list(text))))
-    status = _obj(conditions=_list(condition, "type"), acceptedNames=names, storedVersions=_list(text),
-                  observedGeneration=whole)
+    column = _obj(
+        name=text, type=text, format=text, description=text, priority=_LEAVES["i32"], jsonPath=text
+    )
+    version = _obj(
+        name=text,
+        served=flag,
+        storage=flag,
+        deprecated=flag,
+        deprecationWarning=text,
+        schema=_obj(openAPIV3Schema=any_),
+        subresources=_obj(
+            status=any_,
+            scale=_obj(specReplicasPath=text, statusReplicasPath=text, labelSelectorPath=text),
+        ),
+        additionalPrinterColumns=_list(column),
+        selectableFields=_list(_obj(jsonPath=text)),
+    )
+    condition = _obj(
+        type=text,
+        status=text,
+        lastTransitionTime=_LEAVES["time"],
+        reason=text,
+        message=text,
+        observedGeneration=whole,
+    )
+    spec = _obj(
+        group=text,
+        names=names,
+        scope=text,
+        versions=_list(version),
+        preserveUnknownFields=flag,
+        conversion=_obj(
+            strategy=text, webhook=_obj(clientConfig=client, conversionReviewVersions=_list(text))
+        ),
+    )
+    status = _obj(
+        conditions=_list(condition, "type"),
+        acceptedNames=names,
+        storedVersions=_list(text),
+        observedGeneration=whole,
+    )
     return _obj(apiVersion=text, kind=text, metadata=object_meta(), spec=spec, status=status)

@@ -6,9 +6,15 @@ import uuid
 from . import errors
 from .store import clone
 
-_EVENT = (("note", "message"), ("regarding", "involvedObject"), ("reportingController", "reportingComponent"),
-          ("deprecatedCount", "count"), ("deprecatedFirstTimestamp", "firstTimestamp"),
-          ("deprecatedLastTimestamp", "lastTimestamp"), ("deprecatedSource", "source"))
+_EVENT = (
+    ("note", "message"),
+    ("regarding", "involvedObject"),
+    ("reportingController", "reportingComponent"),
+    ("deprecatedCount", "count"),
+    ("deprecatedFirstTimestamp", "firstTimestamp"),
+    ("deprecatedLastTimestamp", "lastTimestamp"),
+    ("deprecatedSource", "source"),
+)
 
 
 def _rename(obj, pairs, version):
@@ -24,11 +30,17 @@ class Converter:
     def __init__(self, registry, webhooks):
         self.registry = registry
         self.webhooks = webhooks
-        self.strategies = {}    # CRD name -> its spec.conversion
+        self.strategies = {}  # CRD name -> its spec.conversion
 
     def is_stored_form(self, res):
-        return res.version == res.storage_version and res.group != "events.k8s.io" and \
-            (not res.crd or len([r for r in self.registry.by_path.values() if r.crd == res.crd]) == 1)
+        return (
+            res.version == res.storage_version
+            and res.group != "events.k8s.io"
+            and (
+                not res.crd
+                or len([r for r in self.registry.by_path.values() if r.crd == res.crd]) == 1
+            )
+        )
 
     async def read(self, res, entry):
         return (await self.read_many(res, [entry]))[0]
@@ -71,9 +83,16 @@ class Converter:
     async def _webhook(self, res, conversion, objs, target):
         uid = str(uuid.uuid4())
         hook = conversion.get("webhook") or {}
-        review = {"kind": "ConversionReview", "apiVersion": "apiextensions.k8s.io/v1",
-                  "request": {"uid": uid, "desiredAPIVersion": target, "objects": objs}}
-        failed = "conversion webhook for %s/%s, Kind=%s failed: %%s" % (res.group, res.version, res.kind)
+        review = {
+            "kind": "ConversionReview",
+            "apiVersion": "apiextensions.k8s.io/v1",
+            "request": {"uid": uid, "desiredAPIVersion": target, "objects": objs},
+        }
+        failed = "conversion webhook for %s/%s, Kind=%s failed: %%s" % (
+            res.group,
+            res.version,
+            res.kind,
+        )
         try:
             answer = await self.webhooks.call(hook.get("clientConfig") or {}, review, 30)
         except Exception as err:  # whatever the network says belongs into the answer
@@ -83,21 +102,34 @@ class Converter:
             raise errors.ApiError(500, "InternalError", failed % "expected response.uid=%r" % uid)
         result = reply.get("result") or {}
         if result.get("status") != "Success":
-            raise errors.ApiError(500, "InternalError", failed % (result.get("message") or "no message"))
+            raise errors.ApiError(
+                500, "InternalError", failed % (result.get("message") or "no message")
+            )
         made = reply.get("convertedObjects")
         if not isinstance(made, list) or len(made) != len(objs):
-            raise errors.ApiError(500, "InternalError", failed % ("returned %d objects, expected %d"
-                                  % (len(made or []), len(objs))))
+            raise errors.ApiError(
+                500,
+                "InternalError",
+                failed % ("returned %d objects, expected %d" % (len(made or []), len(objs))),
+            )
         return [self._accept(o, n, target, failed) for o, n in zip(objs, made)]
 
     @staticmethod
     def _accept(old, new, target, failed):
-        if not isinstance(new, dict) or new.get("apiVersion") != target or new.get("kind") != old["kind"]:
-            raise errors.ApiError(500, "InternalError", failed % "returned an object of another version or kind")
+        if (
+            not isinstance(new, dict)
+            or new.get("apiVersion") != target
+            or new.get("kind") != old["kind"]
+        ):
+            raise errors.ApiError(
+                500, "InternalError", failed % "returned an object of another version or kind"
+            )
         meta, was = new.get("metadata") or {}, old["metadata"]
         for key in ("name", "namespace", "uid"):
             if meta.get(key) != was.get(key):
-                raise errors.ApiError(500, "InternalError", failed % ("must not change metadata." + key))
+                raise errors.ApiError(
+                    500, "InternalError", failed % ("must not change metadata." + key)
+                )
         kept = dict(was)
         for key in ("labels", "annotations"):
             kept.pop(key, None)

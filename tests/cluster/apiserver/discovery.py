@@ -4,15 +4,29 @@ Kubernetes API concepts, "API discovery"; apidiscovery.k8s.io v2 and v2beta1.
 """
 import re
 
-VERSION = {"major": "1", "minor": "32", "gitVersion": "v1.32.0+imitation", "gitCommit": "", "gitTreeState": "clean",
-           "buildDate": "1970-01-01T00:00:00Z", "goVersion": "", "compiler": "", "platform": "linux/amd64"}
+VERSION = {
+    "major": "1",
+    "minor": "32",
+    "gitVersion": "v1.32.0+imitation",
+    "gitCommit": "",
+    "gitTreeState": "clean",
+    "buildDate": "1970-01-01T00:00:00Z",
+    "goVersion": "",
+    "compiler": "",
+    "platform": "linux/amd64",
+}
 
 _SUB_KINDS = {
     ("/pods", "binding"): ("", "v1", "Binding"),
     ("/pods", "eviction"): ("policy", "v1", "Eviction"),
     ("/serviceaccounts", "token"): ("authentication.k8s.io", "v1", "TokenRequest"),
 }
-_SUB_VERBS = {"binding": ["create"], "eviction": ["create"], "token": ["create"], "finalize": ["update"]}
+_SUB_VERBS = {
+    "binding": ["create"],
+    "eviction": ["create"],
+    "token": ["create"],
+    "finalize": ["update"],
+}
 
 
 def sub_kind(res, sub):
@@ -41,8 +55,13 @@ def versions(group):
 def resource_list(api_version, resources):
     out = []
     for res in resources:
-        one = {"name": res.plural, "singularName": res.singular, "namespaced": res.namespaced,
-               "kind": res.kind, "verbs": list(res.verbs)}
+        one = {
+            "name": res.plural,
+            "singularName": res.singular,
+            "namespaced": res.namespaced,
+            "kind": res.kind,
+            "verbs": list(res.verbs),
+        }
         if res.short:
             one["shortNames"] = list(res.short)
         if res.categories:
@@ -50,12 +69,22 @@ def resource_list(api_version, resources):
         out.append(one)
         for sub in res.subresources:
             group, version, kind = sub_kind(res, sub)
-            one = {"name": res.plural + "/" + sub, "singularName": "", "namespaced": res.namespaced,
-                   "kind": kind, "verbs": sub_verbs(sub)}
+            one = {
+                "name": res.plural + "/" + sub,
+                "singularName": "",
+                "namespaced": res.namespaced,
+                "kind": kind,
+                "verbs": sub_verbs(sub),
+            }
             if (group, version) != (res.group, res.version):
                 one["group"], one["version"] = group, version
             out.append(one)
-    return {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": api_version, "resources": out}
+    return {
+        "kind": "APIResourceList",
+        "apiVersion": "v1",
+        "groupVersion": api_version,
+        "resources": out,
+    }
 
 
 def group_doc(name, group):
@@ -69,9 +98,13 @@ def group_list(registry):
 
 
 def _aggregated_resource(res):
-    out = {"resource": res.plural, "singularResource": res.singular,
-           "responseKind": {"group": res.group, "version": res.version, "kind": res.kind},
-           "scope": "Namespaced" if res.namespaced else "Cluster", "verbs": list(res.verbs)}
+    out = {
+        "resource": res.plural,
+        "singularResource": res.singular,
+        "responseKind": {"group": res.group, "version": res.version, "kind": res.kind},
+        "scope": "Namespaced" if res.namespaced else "Cluster",
+        "verbs": list(res.verbs),
+    }
     if res.short:
         out["shortNames"] = list(res.short)
     if res.categories:
@@ -79,8 +112,13 @@ def _aggregated_resource(res):
     subs = []
     for sub in res.subresources:
         group, version, kind = sub_kind(res, sub)
-        subs.append({"subresource": sub, "verbs": sub_verbs(sub),
-                     "responseKind": {"group": group, "version": version, "kind": kind}})
+        subs.append(
+            {
+                "subresource": sub,
+                "verbs": sub_verbs(sub),
+                "responseKind": {"group": group, "version": version, "kind": kind},
+            }
+        )
     if subs:
         out["subresources"] = subs
     return out
@@ -91,8 +129,18 @@ def aggregated(registry, legacy, api_version):
     for name, group in registry.groups().items():
         if (name == "") != legacy:
             continue
-        vers = [{"version": v, "freshness": "Current",
-                 "resources": [_aggregated_resource(r) for r in group[v]]} for v in versions(group)]
+        vers = [
+            {
+                "version": v,
+                "freshness": "Current",
+                "resources": [_aggregated_resource(r) for r in group[v]],
+            }
+            for v in versions(group)
+        ]
         items.append({"metadata": {"name": name} if name else {}, "versions": vers})
-    return {"kind": "APIGroupDiscoveryList", "apiVersion": "apidiscovery.k8s.io/" + api_version,
-            "metadata": {}, "items": items}
+    return {
+        "kind": "APIGroupDiscoveryList",
+        "apiVersion": "apidiscovery.k8s.io/" + api_version,
+        "metadata": {},
+        "items": items,
+    }

@@ -40,13 +40,34 @@ class Documents:
         if parts == ["api", "v1"]:
             return plain(200, discovery.resource_list("v1", groups[""]["v1"]))
         if not parts:
-            paths = ["/api", "/api/v1", "/apis", "/healthz", "/livez", "/openapi/v2", "/openapi/v3", "/readyz", "/version"]
-            paths += ["/apis/%s" % g for g in groups if g] + ["/apis/%s/%s" % (g, v) for g in groups if g for v in groups[g]]
+            paths = [
+                "/api",
+                "/api/v1",
+                "/apis",
+                "/healthz",
+                "/livez",
+                "/openapi/v2",
+                "/openapi/v3",
+                "/readyz",
+                "/version",
+            ]
+            paths += ["/apis/%s" % g for g in groups if g] + [
+                "/apis/%s/%s" % (g, v) for g in groups if g for v in groups[g]
+            ]
             return plain(200, {"paths": sorted(paths)})
         if parts[0] == "apis" and len(parts) == 2 and parts[1] in groups:
-            return plain(200, {"kind": "APIGroup", "apiVersion": "v1", **discovery.group_doc(parts[1], groups[parts[1]])})
+            return plain(
+                200,
+                {
+                    "kind": "APIGroup",
+                    "apiVersion": "v1",
+                    **discovery.group_doc(parts[1], groups[parts[1]]),
+                },
+            )
         if parts[0] == "apis" and len(parts) == 3 and parts[2] in groups.get(parts[1], {}):
-            return plain(200, discovery.resource_list("/".join(parts[1:]), groups[parts[1]][parts[2]]))
+            return plain(
+                200, discovery.resource_list("/".join(parts[1:]), groups[parts[1]][parts[2]])
+            )
         return None
 
     def _root(self, http, legacy):
@@ -55,12 +76,22 @@ class Documents:
             if "as=APIGroupDiscoveryList" in part and "g=apidiscovery.k8s.io" in part:
                 version = "v2beta1" if "v=v2beta1" in part else "v2"
                 answer = plain(200, discovery.aggregated(self.registry, legacy, version))
-                answer.headers["Content-Type"] = ("application/json;g=apidiscovery.k8s.io;v=%s;"
-                                                  "as=APIGroupDiscoveryList" % version)
+                answer.headers["Content-Type"] = (
+                    "application/json;g=apidiscovery.k8s.io;v=%s;"
+                    "as=APIGroupDiscoveryList" % version
+                )
                 return answer
             if part.split(";")[0].strip() in ("application/json", "*/*") and "as=" not in part:
                 break
         if legacy:
-            return plain(200, {"kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": [
-                {"clientCIDR": "0.0.0.0/0", "serverAddress": self.address}]})
+            return plain(
+                200,
+                {
+                    "kind": "APIVersions",
+                    "versions": ["v1"],
+                    "serverAddressByClientCIDRs": [
+                        {"clientCIDR": "0.0.0.0/0", "serverAddress": self.address}
+                    ],
+                },
+            )
         return plain(200, discovery.group_list(self.registry))

@@ -13,8 +13,14 @@ class ApiError(Exception):
         self.headers = headers or {}
 
     def status(self):
-        out = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
-               "message": self.message, "reason": self.reason}
+        out = {
+            "kind": "Status",
+            "apiVersion": "v1",
+            "metadata": {},
+            "status": "Failure",
+            "message": self.message,
+            "reason": self.reason,
+        }
         if self.details:
             out["details"] = self.details
         out["code"] = self.code
@@ -37,19 +43,28 @@ def _details(res, name, **more):
 
 
 def not_found(res, name):
-    return ApiError(404, "NotFound", '%s "%s" not found' % (qualified(res), name), _details(res, name))
+    return ApiError(
+        404, "NotFound", '%s "%s" not found' % (qualified(res), name), _details(res, name)
+    )
 
 
 def already_exists(res, name):
-    return ApiError(409, "AlreadyExists", '%s "%s" already exists' % (qualified(res), name),
-                    _details(res, name))
+    return ApiError(
+        409, "AlreadyExists", '%s "%s" already exists' % (qualified(res), name), _details(res, name)
+    )
 
 
 def conflict(res, name, why=None):
-    why = why or ("the object has been modified; please apply your changes to the latest version "
-                  "and try again")
-    return ApiError(409, "Conflict", 'Operation cannot be fulfilled on %s "%s": %s'
-                    % (qualified(res), name, why), _details(res, name))
+    why = why or (
+        "the object has been modified; please apply your changes to the latest version "
+        "and try again"
+    )
+    return ApiError(
+        409,
+        "Conflict",
+        'Operation cannot be fulfilled on %s "%s": %s' % (qualified(res), name, why),
+        _details(res, name),
+    )
 
 
 def bad_request(message):
@@ -57,8 +72,12 @@ def bad_request(message):
 
 
 def forbidden(res, name, why):
-    return ApiError(403, "Forbidden", '%s "%s" is forbidden: %s' % (qualified(res), name, why),
-                    _details(res, name))
+    return ApiError(
+        403,
+        "Forbidden",
+        '%s "%s" is forbidden: %s' % (qualified(res), name, why),
+        _details(res, name),
+    )
 
 
 def no_such_path():
@@ -66,8 +85,9 @@ def no_such_path():
 
 
 def method_not_allowed():
-    return ApiError(405, "MethodNotAllowed",
-                    "the server does not allow this method on the requested resource")
+    return ApiError(
+        405, "MethodNotAllowed", "the server does not allow this method on the requested resource"
+    )
 
 
 def gone(message):
@@ -88,6 +108,7 @@ class Cause:
 
 def show(value):
     import json
+
     if isinstance(value, str):
         return json.dumps(value, ensure_ascii=False)
     return json.dumps(value, separators=(",", ":"))
@@ -110,8 +131,12 @@ def f_duplicate(field, value):
 
 
 def f_unsupported(field, value, allowed):
-    return Cause("FieldValueNotSupported", field, "Unsupported value: %s: supported values: %s"
-                 % (show(value), ", ".join(show(a) for a in allowed)))
+    return Cause(
+        "FieldValueNotSupported",
+        field,
+        "Unsupported value: %s: supported values: %s"
+        % (show(value), ", ".join(show(a) for a in allowed)),
+    )
 
 
 def f_type(field, value, why):
@@ -122,8 +147,11 @@ def invalid(res, name, causes):
     """422 with the field errors."""
     texts = [str(c) for c in causes]
     joined = texts[0] if len(texts) == 1 else "[" + ", ".join(texts) + "]"
-    details = {"name": name, "kind": res.kind,
-               "causes": [{"reason": c.reason, "message": c.message, "field": c.field} for c in causes]}
+    details = {
+        "name": name,
+        "kind": res.kind,
+        "causes": [{"reason": c.reason, "message": c.message, "field": c.field} for c in causes],
+    }
     if res.group:
         details["group"] = res.group
     kind = res.kind + ("." + res.group if res.group else "")

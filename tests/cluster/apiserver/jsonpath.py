@@ -6,8 +6,10 @@ import functools
 import json
 import re
 
-_TOKEN = re.compile(r"""\.(?P<name>[A-Za-z0-9_\-/]+(?:\\\.[A-Za-z0-9_\-/]+)*)|\[(?P<index>-?\d+)\]|(?P<all>\[\*\]|\.\*)"""
-                    r"""|\['(?P<quoted>[^']*)'\]|\[\?\(@\.(?P<key>[A-Za-z0-9_.\-/]+)\s*==\s*["'](?P<want>[^"']*)["']\)\]""")
+_TOKEN = re.compile(
+    r"""\.(?P<name>[A-Za-z0-9_\-/]+(?:\\\.[A-Za-z0-9_\-/]+)*)|\[(?P<index>-?\d+)\]|(?P<all>\[\*\]|\.\*)"""
+    r"""|\['(?P<quoted>[^']*)'\]|\[\?\(@\.(?P<key>[A-Za-z0-9_.\-/]+)\s*==\s*["'](?P<want>[^"']*)["']\)\]"""
+)
 
 
 @functools.lru_cache(512)
@@ -31,7 +33,13 @@ def _step(m, value):
     if name is not None:
         return [value[name]] if isinstance(value, dict) and name in value else []
     if m["all"]:
-        return list(value) if isinstance(value, list) else list(value.values()) if isinstance(value, dict) else []
+        return (
+            list(value)
+            if isinstance(value, list)
+            else list(value.values())
+            if isinstance(value, dict)
+            else []
+        )
     if not isinstance(value, list):
         return []
     if m["index"]:

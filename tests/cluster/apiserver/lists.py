@@ -49,31 +49,51 @@ async def list_objects(server, req):
     store, res = server.parts.store, req.res
     wanted = _number(req, "resourceVersion")
     if wanted > store.rv:
-        raise errors.ApiError(504, "Timeout", "Too large resource version: %d, current: %d" % (wanted, store.rv),
-                              {"retryAfterSeconds": 1, "causes": [{"reason": "ResourceVersionTooLarge",
-                               "message": "Too large resource version"}]}, {"Retry-After": "1"})
+        raise errors.ApiError(
+            504,
+            "Timeout",
+            "Too large resource version: %d, current: %d" % (wanted, store.rv),
+            {
+                "retryAfterSeconds": 1,
+                "causes": [
+                    {"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}
+                ],
+            },
+            {"Retry-After": "1"},
+        )
     limit, pick = _number(req, "limit"), _selection(req)
     entries = store.table(res.table).items(req.ns if res.namespaced else None)
     rv, more = store.rv, {}
     if req.query.get("continue"):
         rv, start = _continue(req.query["continue"])
         if store.table(res.table).floor > rv:
-            raise errors.gone("The provided continue parameter is too old to display a consistent list result.")
-        entries = [e for e in entries
-                   if (e.obj["metadata"].get("namespace", ""), e.obj["metadata"]["name"]) > start]
+            raise errors.gone(
+                "The provided continue parameter is too old to display a consistent list result."
+            )
+        entries = [
+            e
+            for e in entries
+            if (e.obj["metadata"].get("namespace", ""), e.obj["metadata"]["name"]) > start
+        ]
     if pick:
         entries = [e for e in entries if pick.match(e.obj)]
     if limit and len(entries) > limit:
         md = entries[limit - 1].obj["metadata"]
         token = {"rv": rv, "start": [md.get("namespace", ""), md["name"]]}
-        more["continue"] = base64.urlsafe_b64encode(json.dumps(token).encode()).rstrip(b"=").decode()
+        more["continue"] = (
+            base64.urlsafe_b64encode(json.dumps(token).encode()).rstrip(b"=").decode()
+        )
         if not pick:
             more["remainingItemCount"] = len(entries) - limit
         entries = entries[:limit]
     if _is_plain(server, req):
         md = dumps({"resourceVersion": str(rv), **more})
         body = b'{"kind":"%s","apiVersion":"%s","metadata":%s,"items":[%s]}' % (
-            res.list_kind.encode(), res.api_version.encode(), md, b",".join(e.raw for e in entries))
+            res.list_kind.encode(),
+            res.api_version.encode(),
+            md,
+            b",".join(e.raw for e in entries),
+        )
         return web.Response(body=body, content_type="application/json")
     objs = await server.parts.converter.read_many(res, entries)
     return negotiate.many(req, res, objs, rv, more)
@@ -84,8 +104,12 @@ def _is_plain(server, req):
 
 
 def _initial_events(verb):
-    return errors.ApiError(422, "Invalid", "ListOptions.meta.k8s.io \"\" is invalid: sendInitialEvents: Forbidden: "
-                           "sendInitialEvents is forbidden for %s unless the WatchList feature gate is enabled" % verb)
+    return errors.ApiError(
+        422,
+        "Invalid",
+        'ListOptions.meta.k8s.io "" is invalid: sendInitialEvents: Forbidden: '
+        "sendInitialEvents is forbidden for %s unless the WatchList feature gate is enabled" % verb,
+    )
 
 
 class _Stream:
@@ -122,12 +146,20 @@ class _Stream:
 
     def bookmark(self, rv):
         res = self.req.res
-        obj = {"kind": res.kind, "apiVersion": res.api_version,
-               "metadata": {"resourceVersion": str(rv), "creationTimestamp": None}}
+        obj = {
+            "kind": res.kind,
+            "apiVersion": res.api_version,
+            "metadata": {"resourceVersion": str(rv), "creationTimestamp": None},
+        }
         form, version = negotiate.accepted(self.req.http)
         if form == "Table":
-            obj = {"kind": "Table", "apiVersion": "meta.k8s.io/" + version, "columnDefinitions": [], "rows": [],
-                   "metadata": {"resourceVersion": str(rv)}}
+            obj = {
+                "kind": "Table",
+                "apiVersion": "meta.k8s.io/" + version,
+                "columnDefinitions": [],
+                "rows": [],
+                "metadata": {"resourceVersion": str(rv)},
+            }
         return dumps({"type": "BOOKMARK", "object": obj}) + b"\n"
 
 
@@ -180,7 +212,9 @@ async def _pump(server, req, watcher, stream, answer, seconds):
         transport = req.http.transport
         if transport is None or transport.is_closing():
             return
-        if watcher.lost or (crd and server.registry.path(req.group, req.version, req.plural) is not req.res):
+        if watcher.lost or (
+            crd and server.registry.path(req.group, req.version, req.plural) is not req.res
+        ):
             return
         if loop.time() >= next_mark:
             if bookmarks and not watcher.queue:

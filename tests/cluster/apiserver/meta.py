@@ -13,21 +13,33 @@ DNS_SUBDOMAIN = re.compile(r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]
 LABEL_NAME = re.compile(r"^[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$")
 ANNOTATIONS_MAX = 256 * 1024
 
-SUBDOMAIN_TEXT = ("a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', "
-                  "and must start and end with an alphanumeric character (e.g. 'example.com', regex used for "
-                  "validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')")
-LABEL_TEXT = ("a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start "
-              "and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is "
-              "'[a-z0-9]([-a-z0-9]*[a-z0-9])?')")
-DNS1035_TEXT = ("a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic "
-                "character, and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for "
-                "validation is '[a-z]([-a-z0-9]*[a-z0-9])?')")
+SUBDOMAIN_TEXT = (
+    "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', "
+    "and must start and end with an alphanumeric character (e.g. 'example.com', regex used for "
+    "validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')"
+)
+LABEL_TEXT = (
+    "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start "
+    "and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is "
+    "'[a-z0-9]([-a-z0-9]*[a-z0-9])?')"
+)
+DNS1035_TEXT = (
+    "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic "
+    "character, and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for "
+    "validation is '[a-z]([-a-z0-9]*[a-z0-9])?')"
+)
 
-_GENERATION = {"apps/deployments", "apps/daemonsets", "apps/replicasets", "policy/poddisruptionbudgets",
-               "networking.k8s.io/networkpolicies", "discovery.k8s.io/endpointslices",
-               "admissionregistration.k8s.io/validatingwebhookconfigurations",
-               "admissionregistration.k8s.io/mutatingwebhookconfigurations",
-               "apiextensions.k8s.io/customresourcedefinitions"}
+_GENERATION = {
+    "apps/deployments",
+    "apps/daemonsets",
+    "apps/replicasets",
+    "policy/poddisruptionbudgets",
+    "networking.k8s.io/networkpolicies",
+    "discovery.k8s.io/endpointslices",
+    "admissionregistration.k8s.io/validatingwebhookconfigurations",
+    "admissionregistration.k8s.io/mutatingwebhookconfigurations",
+    "apiextensions.k8s.io/customresourcedefinitions",
+}
 _PATH_NAMES = {"roles", "clusterroles", "rolebindings", "clusterrolebindings"}
 
 
@@ -44,8 +56,9 @@ def spec_changed(res, old, new):
 
 def _without_times(obj):
     md = dict(obj["metadata"])
-    md["managedFields"] = [{k: v for k, v in m.items() if k != "time"}
-                           for m in md.get("managedFields") or []]
+    md["managedFields"] = [
+        {k: v for k, v in m.items() if k != "time"} for m in md.get("managedFields") or []
+    ]
     return {**obj, "metadata": md}
 
 
@@ -81,12 +94,24 @@ def label_causes(path, labels):
     causes = []
     for key, value in (labels or {}).items():
         if not qualified_name_ok(key):
-            causes.append(f_invalid(path, key, "name part must consist of alphanumeric characters, '-', "
-                                    "'_' or '.', and must start and end with an alphanumeric character"))
+            causes.append(
+                f_invalid(
+                    path,
+                    key,
+                    "name part must consist of alphanumeric characters, '-', "
+                    "'_' or '.', and must start and end with an alphanumeric character",
+                )
+            )
         if value and not (LABEL_NAME.match(value) and len(value) <= 63):
-            causes.append(f_invalid(path, value, "a valid label must be an empty string or consist of "
-                                    "alphanumeric characters, '-', '_' or '.', and must start and end with "
-                                    "an alphanumeric character"))
+            causes.append(
+                f_invalid(
+                    path,
+                    value,
+                    "a valid label must be an empty string or consist of "
+                    "alphanumeric characters, '-', '_' or '.', and must start and end with "
+                    "an alphanumeric character",
+                )
+            )
     return causes
 
 
@@ -97,10 +122,17 @@ def validate(res, obj, old):
     annotations = md.get("annotations") or {}
     for key in annotations:
         if not qualified_name_ok(key.lower()):
-            causes.append(f_invalid("metadata.annotations", key, "name part must consist of alphanumeric "
-                                    "characters, '-', '_' or '.'"))
+            causes.append(
+                f_invalid(
+                    "metadata.annotations",
+                    key,
+                    "name part must consist of alphanumeric " "characters, '-', '_' or '.'",
+                )
+            )
     if sum(len(k) + len(v) for k, v in annotations.items()) > ANNOTATIONS_MAX:
-        causes.append(f_invalid("metadata.annotations", "", "Too long: may not be more than 262144 bytes"))
+        causes.append(
+            f_invalid("metadata.annotations", "", "Too long: may not be more than 262144 bytes")
+        )
     for i, ref in enumerate(md.get("ownerReferences") or ()):
         for key in ("apiVersion", "kind", "name", "uid"):
             if not ref.get(key):
@@ -111,6 +143,11 @@ def validate(res, obj, old):
     if old and old["metadata"].get("deletionTimestamp"):
         extra = set(md.get("finalizers") or ()) - set(old["metadata"].get("finalizers") or ())
         if extra:
-            causes.append(f_forbidden("metadata.finalizers", "no new finalizers can be added if the object is "
-                                      "being deleted, found new finalizers %s" % json.dumps(sorted(extra))))
+            causes.append(
+                f_forbidden(
+                    "metadata.finalizers",
+                    "no new finalizers can be added if the object is "
+                    "being deleted, found new finalizers %s" % json.dumps(sorted(extra)),
+                )
+            )
     return causes

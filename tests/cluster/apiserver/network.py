@@ -25,7 +25,7 @@ class Network:
         self.families = list(self.nets)
         low, _, high = node_ports.partition("-")
         self.ports = (int(low), int(high))
-        self.taken = {}     # address or (protocol, port) -> set of owners
+        self.taken = {}  # address or (protocol, port) -> set of owners
         self.claims = {}
         self.next_ip = {f: 10 for f in self.families}
         self.next_port = self.ports[0]
@@ -100,15 +100,30 @@ class Network:
             policy = "SingleStack" if len(families) == 1 else "RequireDualStack"
         missing = [f for f in families if f not in self.nets]
         if missing:
-            causes.append(f_invalid("spec.ipFamilies[0]", missing[0], "not configured on this cluster"))
+            causes.append(
+                f_invalid("spec.ipFamilies[0]", missing[0], "not configured on this cluster")
+            )
         if policy == "RequireDualStack" and len(self.families) < 2:
-            causes.append(f_invalid("spec.ipFamilyPolicy", policy, "this cluster is not configured for dual-stack services"))
+            causes.append(
+                f_invalid(
+                    "spec.ipFamilyPolicy",
+                    policy,
+                    "this cluster is not configured for dual-stack services",
+                )
+            )
         if policy != "SingleStack" and len(families) == 1 and len(self.families) == 2:
             families.append("IPv6" if families[0] == "IPv4" else "IPv4")
         if policy == "SingleStack" and len(families) > 1:
-            causes.append(f_invalid("spec.ipFamilyPolicy", policy, "may only hold up to 1 values"
-                                    if len(given) < 2 else "must be RequireDualStack or PreferDualStack when multiple "
-                                    "clusterIPs are given"))
+            causes.append(
+                f_invalid(
+                    "spec.ipFamilyPolicy",
+                    policy,
+                    "may only hold up to 1 values"
+                    if len(given) < 2
+                    else "must be RequireDualStack or PreferDualStack when multiple "
+                    "clusterIPs are given",
+                )
+            )
         spec["ipFamilyPolicy"] = policy
         spec["ipFamilies"] = families
         return families
@@ -130,25 +145,47 @@ class Network:
             else:
                 ip = self._pick_ip(family, ctx)
                 if ip is None:
-                    causes.append(f_invalid("spec.clusterIPs[%d]" % i, "", "failed to allocate IP: range is full"))
+                    causes.append(
+                        f_invalid(
+                            "spec.clusterIPs[%d]" % i, "", "failed to allocate IP: range is full"
+                        )
+                    )
                     return
                 ips.append(ip)
-        spec["clusterIPs"], spec["clusterIP"] = ips[:len(families)], ips[0]
+        spec["clusterIPs"], spec["clusterIP"] = ips[: len(families)], ips[0]
 
     def _take(self, ip, i, family, mine, ctx, causes):
         field = "spec.clusterIPs[%d]" % i
         try:
             address = ipaddress.ip_address(ip)
         except ValueError:
-            causes.append(f_invalid(field, ip, "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"))
+            causes.append(
+                f_invalid(
+                    field, ip, "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"
+                )
+            )
             return
         if _family(ip) != family:
-            causes.append(f_invalid(field, ip, "expected an %s value as indicated by `ipFamilies[%d]`" % (family, i)))
+            causes.append(
+                f_invalid(
+                    field, ip, "expected an %s value as indicated by `ipFamilies[%d]`" % (family, i)
+                )
+            )
         elif address not in self.nets[family]:
-            causes.append(f_invalid(field, ip, "failed to allocate IP %s: the provided IP (%s) is not in the valid range. "
-                                    "The range of valid IPs is %s" % (ip, ip, self.nets[family])))
+            causes.append(
+                f_invalid(
+                    field,
+                    ip,
+                    "failed to allocate IP %s: the provided IP (%s) is not in the valid range. "
+                    "The range of valid IPs is %s" % (ip, ip, self.nets[family]),
+                )
+            )
         elif ip not in mine and not self._free(ip, ctx):
-            causes.append(f_invalid(field, ip, "failed to allocate IP %s: provided IP is already allocated" % ip))
+            causes.append(
+                f_invalid(
+                    field, ip, "failed to allocate IP %s: provided IP is already allocated" % ip
+                )
+            )
         else:
             self.claims[ip] = ctx
 
@@ -158,11 +195,21 @@ class Network:
         here = {}
         wanted = spec["type"] == "NodePort" or spec.get("allocateLoadBalancerNodePorts", True)
         for i, port in enumerate(spec.get("ports") or ()):
-            field, protocol, number = "spec.ports[%d].nodePort" % i, port["protocol"], port.get("nodePort")
+            field, protocol, number = (
+                "spec.ports[%d].nodePort" % i,
+                port["protocol"],
+                port.get("nodePort"),
+            )
             if number:
                 if not low <= number <= high:
-                    causes.append(f_invalid(field, number, "provided port is not in the valid range. The range of valid "
-                                            "ports is %d-%d" % (low, high)))
+                    causes.append(
+                        f_invalid(
+                            field,
+                            number,
+                            "provided port is not in the valid range. The range of valid "
+                            "ports is %d-%d" % (low, high),
+                        )
+                    )
                 elif (protocol, number) not in mine and not self._free((protocol, number), ctx):
                     causes.append(f_invalid(field, number, "provided port is already allocated"))
                 else:
@@ -181,7 +228,9 @@ class Network:
                 here[port["port"]] = port["nodePort"]
         if spec["type"] == "LoadBalancer" and spec.get("externalTrafficPolicy") == "Local":
             if not spec.get("healthCheckNodePort"):
-                spec["healthCheckNodePort"] = was.get("healthCheckNodePort") or self._pick_port("TCP", ctx)
+                spec["healthCheckNodePort"] = was.get("healthCheckNodePort") or self._pick_port(
+                    "TCP", ctx
+                )
 
 
 def _values(svc):
@@ -201,7 +250,9 @@ def service_defaults(svc):
     spec.setdefault("type", "ClusterIP")
     spec.setdefault("sessionAffinity", "None")
     if spec["sessionAffinity"] == "ClientIP":
-        spec.setdefault("sessionAffinityConfig", {}).setdefault("clientIP", {}).setdefault("timeoutSeconds", 10800)
+        spec.setdefault("sessionAffinityConfig", {}).setdefault("clientIP", {}).setdefault(
+            "timeoutSeconds", 10800
+        )
     for port in spec.get("ports") or ():
         port.setdefault("protocol", "TCP")
         if port.get("targetPort") in (None, "", 0) and "port" in port:
@@ -233,24 +284,40 @@ def service_update(svc, old):
             elif was.get("clusterIP"):
                 spec["clusterIP"], spec["clusterIPs"] = was["clusterIP"], list(was["clusterIPs"])
         elif not spec.get("clusterIPs"):
-            spec["clusterIPs"] = list(was["clusterIPs"]) if spec["clusterIP"] == was.get("clusterIP") else [spec["clusterIP"]]
+            spec["clusterIPs"] = (
+                list(was["clusterIPs"])
+                if spec["clusterIP"] == was.get("clusterIP")
+                else [spec["clusterIP"]]
+            )
         for key in ("ipFamilyPolicy", "ipFamilies"):
             if not spec.get(key) and was.get(key):
                 spec[key] = was[key]
-        if spec.get("ipFamilyPolicy") == "SingleStack" and was.get("ipFamilyPolicy") != "SingleStack":
-            spec["ipFamilies"], spec["clusterIPs"] = spec["ipFamilies"][:1], (spec.get("clusterIPs") or [])[:1]
+        if (
+            spec.get("ipFamilyPolicy") == "SingleStack"
+            and was.get("ipFamilyPolicy") != "SingleStack"
+        ):
+            spec["ipFamilies"], spec["clusterIPs"] = (
+                spec["ipFamilies"][:1],
+                (spec.get("clusterIPs") or [])[:1],
+            )
     _drop_by_type(spec, was)
 
 
 def _drop_by_type(spec, was):
     kind = spec.get("type", "ClusterIP")
-    ports = {(p.get("protocol", "TCP"), p["port"]): p.get("nodePort") for p in was.get("ports") or ()}
+    ports = {
+        (p.get("protocol", "TCP"), p["port"]): p.get("nodePort") for p in was.get("ports") or ()
+    }
     needs = kind in ("NodePort", "LoadBalancer")
     for port in spec.get("ports") or ():
         before = ports.get((port.get("protocol", "TCP"), port.get("port")))
         if needs and not port.get("nodePort") and before and kind == was["type"]:
             port["nodePort"] = before
-        if not needs and was["type"] in ("NodePort", "LoadBalancer") and port.get("nodePort") == before:
+        if (
+            not needs
+            and was["type"] in ("NodePort", "LoadBalancer")
+            and port.get("nodePort") == before
+        ):
             port.pop("nodePort", None)
     if not needs and was.get("externalTrafficPolicy") == spec.get("externalTrafficPolicy"):
         spec.pop("externalTrafficPolicy", None)
@@ -279,13 +346,35 @@ def service_validate(svc, old):
     for i, port in enumerate(ports):
         _port_causes(port, "spec.ports[%d]" % i, len(ports) > 1, seen, names, causes)
     if spec["sessionAffinity"] not in ("ClientIP", "None"):
-        causes.append(f_unsupported("spec.sessionAffinity", spec["sessionAffinity"], ("ClientIP", "None")))
-    if spec.get("ipFamilyPolicy") not in (None, "SingleStack", "PreferDualStack", "RequireDualStack"):
-        causes.append(f_unsupported("spec.ipFamilyPolicy", spec["ipFamilyPolicy"],
-                                    ("SingleStack", "PreferDualStack", "RequireDualStack")))
+        causes.append(
+            f_unsupported("spec.sessionAffinity", spec["sessionAffinity"], ("ClientIP", "None"))
+        )
+    if spec.get("ipFamilyPolicy") not in (
+        None,
+        "SingleStack",
+        "PreferDualStack",
+        "RequireDualStack",
+    ):
+        causes.append(
+            f_unsupported(
+                "spec.ipFamilyPolicy",
+                spec["ipFamilyPolicy"],
+                ("SingleStack", "PreferDualStack", "RequireDualStack"),
+            )
+        )
     policy = spec.get("externalTrafficPolicy")
-    if policy is not None and kind not in ("NodePort", "LoadBalancer") and not spec.get("externalIPs"):
-        causes.append(f_invalid("spec.externalTrafficPolicy", policy, "may only be set for externally-accessible services"))
+    if (
+        policy is not None
+        and kind not in ("NodePort", "LoadBalancer")
+        and not spec.get("externalIPs")
+    ):
+        causes.append(
+            f_invalid(
+                "spec.externalTrafficPolicy",
+                policy,
+                "may only be set for externally-accessible services",
+            )
+        )
     if policy not in (None, "Cluster", "Local"):
         causes.append(f_unsupported("spec.externalTrafficPolicy", policy, ("Cluster", "Local")))
     if kind == "ExternalName" and not spec.get("externalName"):
@@ -293,7 +382,9 @@ def service_validate(svc, old):
     if kind != "LoadBalancer":
         for key in ("loadBalancerClass", "allocateLoadBalancerNodePorts"):
             if key in spec:
-                causes.append(f_forbidden("spec." + key, "may only be used when `type` is 'LoadBalancer'"))
+                causes.append(
+                    f_forbidden("spec." + key, "may only be used when `type` is 'LoadBalancer'")
+                )
     for key in ("loadBalancerSourceRanges", "externalIPs"):
         _address_causes(spec.get(key) or (), "spec." + key, causes)
     _status_causes(svc, causes)
@@ -305,8 +396,14 @@ def service_validate(svc, old):
 def _port_causes(port, path, many, seen, names, causes):
     for key in ("port", "nodePort", "targetPort"):
         value = port.get(key)
-        if isinstance(value, int) and not (key == "nodePort" and value == 0) and not 1 <= value <= 65535:
-            causes.append(f_invalid("%s.%s" % (path, key), value, "must be between 1 and 65535, inclusive"))
+        if (
+            isinstance(value, int)
+            and not (key == "nodePort" and value == 0)
+            and not 1 <= value <= 65535
+        ):
+            causes.append(
+                f_invalid("%s.%s" % (path, key), value, "must be between 1 and 65535, inclusive")
+            )
     if "port" not in port:
         causes.append(f_invalid(path + ".port", 0, "must be between 1 and 65535, inclusive"))
     if port["protocol"] not in ("SCTP", "TCP", "UDP"):
@@ -315,12 +412,24 @@ def _port_causes(port, path, many, seen, names, causes):
     if many and not name:
         causes.append(f_required(path + ".name"))
     if name and not (DNS_LABEL.match(name) and len(name) <= 63):
-        causes.append(f_invalid(path + ".name", name, "a lowercase RFC 1123 label must consist of lower case alphanumeric "
-                                "characters or '-'"))
+        causes.append(
+            f_invalid(
+                path + ".name",
+                name,
+                "a lowercase RFC 1123 label must consist of lower case alphanumeric "
+                "characters or '-'",
+            )
+        )
     target = port.get("targetPort")
     if isinstance(target, str) and not (LABEL_NAME.match(target) and len(target) <= 15):
-        causes.append(f_invalid(path + ".targetPort", target, "must contain only alpha-numeric characters (a-z, 0-9), and "
-                                "hyphens (-), no more than 15 characters"))
+        causes.append(
+            f_invalid(
+                path + ".targetPort",
+                target,
+                "must contain only alpha-numeric characters (a-z, 0-9), and "
+                "hyphens (-), no more than 15 characters",
+            )
+        )
     ident = (port.get("port"), port["protocol"])
     if ident in seen:
         causes.append(f_duplicate(path, {"port": ident[0], "protocol": ident[1]}))
@@ -340,13 +449,24 @@ def _address_causes(values, path, causes):
             else:
                 ipaddress.ip_address(value)
         except ValueError:
-            causes.append(f_invalid("%s[%d]" % (path, i), value, "must be a valid %s" % (
-                "CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)" if path.endswith("Ranges")
-                else "IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)")))
+            causes.append(
+                f_invalid(
+                    "%s[%d]" % (path, i),
+                    value,
+                    "must be a valid %s"
+                    % (
+                        "CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)"
+                        if path.endswith("Ranges")
+                        else "IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"
+                    ),
+                )
+            )
 
 
 def _status_causes(svc, causes):
-    for i, item in enumerate(((svc.get("status") or {}).get("loadBalancer") or {}).get("ingress") or ()):
+    for i, item in enumerate(
+        ((svc.get("status") or {}).get("loadBalancer") or {}).get("ingress") or ()
+    ):
         path = "status.loadBalancer.ingress[%d]" % i
         if item.get("ip"):
             _address_causes([item["ip"]], path + ".ip", causes)
@@ -355,11 +475,32 @@ def _status_causes(svc, causes):
 
 
 def _update_causes(spec, was, causes):
-    if was.get("clusterIP") and was["type"] != "ExternalName" and spec["type"] != "ExternalName" \
-            and spec.get("clusterIP") != was["clusterIP"]:
-        causes.append(f_invalid("spec.clusterIPs[0]", spec.get("clusterIPs"), "may not change once set"))
-    if was["type"] == spec["type"] == "LoadBalancer" and spec.get("loadBalancerClass") != was.get("loadBalancerClass"):
-        causes.append(f_invalid("spec.loadBalancerClass", spec.get("loadBalancerClass"), "may not change once set"))
-    if (was.get("ipFamilies") or [None])[0] != (spec.get("ipFamilies") or [None])[0] \
-            and was["type"] != "ExternalName" and spec["type"] != "ExternalName":
-        causes.append(f_invalid("spec.ipFamilies[0]", (spec.get("ipFamilies") or [None])[0], "may not change once set"))
+    if (
+        was.get("clusterIP")
+        and was["type"] != "ExternalName"
+        and spec["type"] != "ExternalName"
+        and spec.get("clusterIP") != was["clusterIP"]
+    ):
+        causes.append(
+            f_invalid("spec.clusterIPs[0]", spec.get("clusterIPs"), "may not change once set")
+        )
+    if was["type"] == spec["type"] == "LoadBalancer" and spec.get("loadBalancerClass") != was.get(
+        "loadBalancerClass"
+    ):
+        causes.append(
+            f_invalid(
+                "spec.loadBalancerClass", spec.get("loadBalancerClass"), "may not change once set"
+            )
+        )
+    if (
+        (was.get("ipFamilies") or [None])[0] != (spec.get("ipFamilies") or [None])[0]
+        and was["type"] != "ExternalName"
+        and spec["type"] != "ExternalName"
+    ):
+        causes.append(
+            f_invalid(
+                "spec.ipFamilies[0]",
+                (spec.get("ipFamilies") or [None])[0],
+                "may not change once set",
+            )
+        )

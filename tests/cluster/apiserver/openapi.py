@@ -17,10 +17,29 @@ ACCEPT_PB = "proto-openapi.spec.v2@v1.0+protobuf"
 # what is asked for carries an "@", which is no media type: the answer is named with a dot
 PB = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
 _PACKAGES = {"core": "io.k8s.api.core.v1", "meta": "io.k8s.apimachinery.pkg.apis.meta.v1"}
-_KEEP = ("type", "format", "enum", "minimum", "maximum", "minLength", "maxLength", "pattern", "minItems", "maxItems",
-         "required", "nullable", "description", "default", "x-kubernetes-int-or-string", "x-kubernetes-list-type",
-         "x-kubernetes-list-map-keys", "x-kubernetes-map-type", "x-kubernetes-preserve-unknown-fields",
-         "x-kubernetes-patch-merge-key", "x-kubernetes-patch-strategy")
+_KEEP = (
+    "type",
+    "format",
+    "enum",
+    "minimum",
+    "maximum",
+    "minLength",
+    "maxLength",
+    "pattern",
+    "minItems",
+    "maxItems",
+    "required",
+    "nullable",
+    "description",
+    "default",
+    "x-kubernetes-int-or-string",
+    "x-kubernetes-list-type",
+    "x-kubernetes-list-map-keys",
+    "x-kubernetes-map-type",
+    "x-kubernetes-preserve-unknown-fields",
+    "x-kubernetes-patch-merge-key",
+    "x-kubernetes-patch-strategy",
+)
 
 
 def _message_name(name):
@@ -59,6 +78,7 @@ def _body(schema, prefix, found):
 
 def definitions(resources, prefix):
     from .schema import root
+
     found = {}
     for res in resources:
         schema = root(res)
@@ -90,27 +110,54 @@ _PARAMETERS = ("dryRun", "fieldManager", "fieldValidation", "force")
 
 
 def _v3(resources):
-    types = {"application/merge-patch+json": {}, "application/json-patch+json": {}, "application/apply-patch+yaml": {}}
+    types = {
+        "application/merge-patch+json": {},
+        "application/json-patch+json": {},
+        "application/apply-patch+yaml": {},
+    }
     paths = {}
     for path, res in _paths(resources).items():
-        paths[path] = {"patch": {
-            "x-kubernetes-action": "patch", "x-kubernetes-group-version-kind": _gvk(res),
-            "requestBody": {"content": types, "required": True}, "responses": {"200": {"description": "OK"}},
-            "parameters": [{"name": p, "in": "query", "schema": {"type": "string"}} for p in _PARAMETERS]}}
-    return {"openapi": "3.0.0", "info": {"title": "Kubernetes", "version": VERSION["gitVersion"]}, "paths": paths,
-            "components": {"schemas": definitions(resources, "#/components/schemas/")}}
+        paths[path] = {
+            "patch": {
+                "x-kubernetes-action": "patch",
+                "x-kubernetes-group-version-kind": _gvk(res),
+                "requestBody": {"content": types, "required": True},
+                "responses": {"200": {"description": "OK"}},
+                "parameters": [
+                    {"name": p, "in": "query", "schema": {"type": "string"}} for p in _PARAMETERS
+                ],
+            }
+        }
+    return {
+        "openapi": "3.0.0",
+        "info": {"title": "Kubernetes", "version": VERSION["gitVersion"]},
+        "paths": paths,
+        "components": {"schemas": definitions(resources, "#/components/schemas/")},
+    }
 
 
 def _v2(resources):
     paths = {}
     for path, res in _paths(resources).items():
-        paths[path] = {"patch": {
-            "x-kubernetes-action": "patch", "x-kubernetes-group-version-kind": _gvk(res),
-            "consumes": ["application/json-patch+json", "application/merge-patch+json", "application/apply-patch+yaml"],
-            "responses": {"200": {"description": "OK"}},
-            "parameters": [{"name": p, "in": "query", "type": "string"} for p in _PARAMETERS]}}
-    return {"swagger": "2.0", "info": {"title": "Kubernetes", "version": VERSION["gitVersion"]}, "paths": paths,
-            "definitions": definitions(resources, "#/definitions/")}
+        paths[path] = {
+            "patch": {
+                "x-kubernetes-action": "patch",
+                "x-kubernetes-group-version-kind": _gvk(res),
+                "consumes": [
+                    "application/json-patch+json",
+                    "application/merge-patch+json",
+                    "application/apply-patch+yaml",
+                ],
+                "responses": {"200": {"description": "OK"}},
+                "parameters": [{"name": p, "in": "query", "type": "string"} for p in _PARAMETERS],
+            }
+        }
+    return {
+        "swagger": "2.0",
+        "info": {"title": "Kubernetes", "version": VERSION["gitVersion"]},
+        "paths": paths,
+        "definitions": definitions(resources, "#/definitions/"),
+    }
 
 
 def _named_any(name, value):
@@ -136,8 +183,13 @@ def _pb_schema(schema):
     if "items" in schema:
         out += field(23, field(1, _pb_schema(schema["items"])))
     if schema.get("properties"):
-        out += field(25, b"".join(field(1, field(1, k) + field(2, _pb_schema(v)))
-                                  for k, v in schema["properties"].items()))
+        out += field(
+            25,
+            b"".join(
+                field(1, field(1, k) + field(2, _pb_schema(v)))
+                for k, v in schema["properties"].items()
+            ),
+        )
     for key, value in schema.items():
         if key.startswith("x-kubernetes-"):
             out += field(31, _named_any(key, value))
@@ -156,10 +208,20 @@ def _pb_operation(operation):
 
 def v2_protobuf(document):
     out = field(1, "2.0") + field(2, field(1, "Kubernetes") + field(2, VERSION["gitVersion"]))
-    out += field(8, b"".join(field(2, field(1, path) + field(2, field(8, _pb_operation(item["patch"]))))
-                             for path, item in document["paths"].items()))
-    return out + field(9, b"".join(field(1, field(1, name) + field(2, _pb_schema(schema)))
-                                   for name, schema in document["definitions"].items()))
+    out += field(
+        8,
+        b"".join(
+            field(2, field(1, path) + field(2, field(8, _pb_operation(item["patch"]))))
+            for path, item in document["paths"].items()
+        ),
+    )
+    return out + field(
+        9,
+        b"".join(
+            field(1, field(1, name) + field(2, _pb_schema(schema)))
+            for name, schema in document["definitions"].items()
+        ),
+    )
 
 
 def _group_versions(registry):
@@ -198,19 +260,29 @@ def answer(registry, http, parts):
         if ACCEPT_PB in accept or PB in accept:
             body = _BODIES.body("v2pb", resources, lambda r: v2_protobuf(_v2(r)))
             return web.Response(body=body, headers={"Content-Type": PB})
-        return web.Response(body=_BODIES.body("v2", resources, lambda r: dumps(_v2(r))), content_type="application/json")
+        return web.Response(
+            body=_BODIES.body("v2", resources, lambda r: dumps(_v2(r))),
+            content_type="application/json",
+        )
     if parts == ["v3"]:
         paths = {}
         for path, resources in _group_versions(registry):
-            digest = hashlib.sha256(_BODIES.body("v3", resources, lambda r: dumps(_v3(r)))).hexdigest().upper()
+            digest = (
+                hashlib.sha256(_BODIES.body("v3", resources, lambda r: dumps(_v3(r))))
+                .hexdigest()
+                .upper()
+            )
             paths[path] = {"serverRelativeURL": "/openapi/v3/%s?hash=%s" % (path, digest)}
         return plain(200, {"paths": paths})
     if parts[:1] == ["v3"]:
         for path, resources in _group_versions(registry):
             if path == "/".join(parts[1:]):
                 if "json" not in accept and "*/*" not in accept:
-                    raise errors.ApiError(406, "NotAcceptable", "only the following media types are accepted: "
-                                          "application/json")
+                    raise errors.ApiError(
+                        406,
+                        "NotAcceptable",
+                        "only the following media types are accepted: " "application/json",
+                    )
                 body = _BODIES.body("v3", resources, lambda r: dumps(_v3(r)))
                 return web.Response(body=body, content_type="application/json")
     raise errors.no_such_path()

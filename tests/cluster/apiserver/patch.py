@@ -18,9 +18,13 @@ def apply(kind, old, body, res):
     if kind == "merge":
         return merge_patch(old, body)
     if res.crd:
-        raise ApiError(415, "UnsupportedMediaType", "the body of the request was in an unknown format - accepted "
-                       "media types include: application/json-patch+json, application/merge-patch+json, "
-                       "application/apply-patch+yaml")
+        raise ApiError(
+            415,
+            "UnsupportedMediaType",
+            "the body of the request was in an unknown format - accepted "
+            "media types include: application/json-patch+json, application/merge-patch+json, "
+            "application/apply-patch+yaml",
+        )
     return strategic(old, body, res.schema or {})
 
 
@@ -37,7 +41,9 @@ def merge_patch(target, patch):
 
 
 def _unprocessable(message):
-    return ApiError(422, "Invalid", "the server rejected our request due to an error in our request: " + message)
+    return ApiError(
+        422, "Invalid", "the server rejected our request due to an error in our request: " + message
+    )
 
 
 def _pointer(text):
@@ -138,7 +144,9 @@ def strategic(target, patch, schema):
     out = dict(target) if isinstance(target, dict) else {}
     retain = patch.get("$retainKeys")
     for key, value in patch.items():
-        if key in ("$patch", "$retainKeys") or key.startswith(("$setElementOrder/", "$deleteFromPrimitiveList/")):
+        if key in ("$patch", "$retainKeys") or key.startswith(
+            ("$setElementOrder/", "$deleteFromPrimitiveList/")
+        ):
             continue
         sub = child(schema, key) or {}
         if value is None:

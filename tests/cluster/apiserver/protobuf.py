@@ -13,17 +13,37 @@ from .errors import ApiError, bad_request
 MAGIC = b"k8s\x00"
 DEPTH_MAX = 40
 # pointers in Go: a zero that is sent was meant
-_POINTERS = {"replicas", "terminationGracePeriodSeconds", "gracePeriodSeconds", "automountServiceAccountToken",
-             "revisionHistoryLimit", "allowPrivilegeEscalation", "runAsUser", "runAsGroup", "fsGroup", "ready",
-             "enableServiceLinks", "allocateLoadBalancerNodePorts", "tolerationSeconds", "exitCode", "runAsNonRoot",
-             "readOnlyRootFilesystem", "privileged", "serving", "terminating", "leaseTransitions", "defaultMode", "mode"}
+_POINTERS = {
+    "replicas",
+    "terminationGracePeriodSeconds",
+    "gracePeriodSeconds",
+    "automountServiceAccountToken",
+    "revisionHistoryLimit",
+    "allowPrivilegeEscalation",
+    "runAsUser",
+    "runAsGroup",
+    "fsGroup",
+    "ready",
+    "enableServiceLinks",
+    "allocateLoadBalancerNodePorts",
+    "tolerationSeconds",
+    "exitCode",
+    "runAsNonRoot",
+    "readOnlyRootFilesystem",
+    "privileged",
+    "serving",
+    "terminating",
+    "leaseTransitions",
+    "defaultMode",
+    "mode",
+}
 _ALWAYS = {"key", "value", "path"}
 
 
 def varint(value):
     out = bytearray()
     while True:
-        low, value = value & 0x7f, value >> 7
+        low, value = value & 0x7F, value >> 7
         out.append(low | (0x80 if value else 0))
         if not value:
             return bytes(out)
@@ -45,7 +65,7 @@ def _read_varint(data, at):
             raise ValueError("bad varint")
         byte = data[at]
         at += 1
-        value |= (byte & 0x7f) << shift
+        value |= (byte & 0x7F) << shift
         if not byte & 0x80:
             return value, at
         shift += 7
@@ -61,10 +81,10 @@ def fields(data):
             value, at = _read_varint(data, at)
         elif kind in (1, 5):
             size = 8 if kind == 1 else 4
-            value, at = data[at:at + size], at + size
+            value, at = data[at : at + size], at + size
         elif kind == 2:
             size, at = _read_varint(data, at)
-            value, at = data[at:at + size], at + size
+            value, at = data[at : at + size], at + size
         else:
             raise ValueError("unknown wire type %d" % kind)
         if at > len(data):
@@ -85,8 +105,11 @@ def decode_request(raw):
         name = "meta.DeleteOptions" if kind == "DeleteOptions" else None
         schema = builtin.message(name) if name else builtin.named(group, kind)
         if schema is None or "x-message" not in schema:
-            raise ApiError(415, "UnsupportedMediaType", "%s, Kind=%s has no protobuf form on this server: send JSON"
-                           % (version, kind))
+            raise ApiError(
+                415,
+                "UnsupportedMediaType",
+                "%s, Kind=%s has no protobuf form on this server: send JSON" % (version, kind),
+            )
         obj = _message(schema, unknown.get(2, b""), 0)
     except (ValueError, IndexError, TypeError) as err:
         raise bad_request("error decoding protobuf: %s" % err) from None
@@ -116,7 +139,12 @@ def _put(out, key, prop, value, depth):
         out.setdefault(key, {})[pair.get(1, b"").decode()] = "" if made is None else made
     else:
         made = _value(prop, value, depth)
-        if made is None or made in ("", 0, False) and key not in _POINTERS and not (made == "" and key in _ALWAYS):
+        if (
+            made is None
+            or made in ("", 0, False)
+            and key not in _POINTERS
+            and not (made == "" and key in _ALWAYS)
+        ):
             return
         out[key] = made
 

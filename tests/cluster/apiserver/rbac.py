@@ -43,7 +43,9 @@ class Authorizer:
         if "system:masters" in user.groups:
             return True
         wanted = "%s/%s" % (plural, sub) if sub else plural
-        return any(_rule_allows(rule, verb, group, wanted, sub, name) for rule in self._roles(user, ns))
+        return any(
+            _rule_allows(rule, verb, group, wanted, sub, name) for rule in self._roles(user, ns)
+        )
 
     def allows_path(self, user, verb, path):
         if "system:masters" in user.groups:
@@ -59,8 +61,10 @@ class Authorizer:
 
     def rules_for(self, user, ns):
         if "system:masters" in user.groups:
-            return [{"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]},
-                    {"verbs": ["*"], "nonResourceURLs": ["*"]}]
+            return [
+                {"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]},
+                {"verbs": ["*"], "nonResourceURLs": ["*"]},
+            ]
         return list(self._roles(user, ns))
 
     def require(self, user, verb, req):
@@ -73,7 +77,11 @@ class Authorizer:
 
     def require_path(self, user, verb, path):
         if not self.allows_path(user, verb, path):
-            raise ApiError(403, "Forbidden", 'forbidden: User "%s" cannot %s path "%s"' % (user.name, verb, path))
+            raise ApiError(
+                403,
+                "Forbidden",
+                'forbidden: User "%s" cannot %s path "%s"' % (user.name, verb, path),
+            )
 
 
 def _selected_name(selector):
@@ -108,5 +116,10 @@ def denied(user, verb, group, plural, sub, ns, name):
         details["name"] = name
     if group:
         details["group"] = group
-    return ApiError(403, "Forbidden", '%s is forbidden: User "%s" cannot %s resource "%s" in API group "%s" %s'
-                    % (head, user.name, verb, shown, group, where), details)
+    return ApiError(
+        403,
+        "Forbidden",
+        '%s is forbidden: User "%s" cannot %s resource "%s" in API group "%s" %s'
+        % (head, user.name, verb, shown, group, where),
+        details,
+    )

@@ -13,6 +13,7 @@ ALL_VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "up
 @dataclass
 class Resource:
     """One resource in one served version."""
+
     group: str
     version: str
     plural: str
@@ -23,11 +24,11 @@ class Resource:
     categories: tuple = ()
     subresources: tuple = ()
     verbs: tuple = ALL_VERBS
-    table: str = ""             # storage key; two resources may share one (events)
+    table: str = ""  # storage key; two resources may share one (events)
     list_kind: str = ""
-    schema: Any = None          # structural schema of this version, or None
-    crd: Any = None             # the CRD's name when it is a custom resource
-    columns: tuple = ()         # additionalPrinterColumns of this version
+    schema: Any = None  # structural schema of this version, or None
+    crd: Any = None  # the CRD's name when it is a custom resource
+    columns: tuple = ()  # additionalPrinterColumns of this version
     storage_version: str = ""
     preserve: bool = False
     deprecation: str = ""
@@ -47,60 +48,75 @@ class Resource:
         return "status" in self.subresources
 
 
-def _builtin():
-    def core(plural, kind, ns=True, **kw):
-        return Resource("", "v1", plural, kind, ns, **kw)
+# group, plural, kind, scope, short names, subresources, category; "-" is none. All are version v1.
+_BUILTIN = """
+- namespaces Namespace cluster ns status,finalize -
+- nodes Node cluster no status -
+- pods Pod namespaced po status,binding,eviction all
+- services Service namespaced svc status all
+- endpoints Endpoints namespaced ep - -
+- configmaps ConfigMap namespaced cm - -
+- secrets Secret namespaced - - -
+- serviceaccounts ServiceAccount namespaced sa token -
+- events Event namespaced ev - -
+events.k8s.io events Event namespaced ev - -
+apps deployments Deployment namespaced deploy status,scale all
+apps daemonsets DaemonSet namespaced ds status all
+apps replicasets ReplicaSet namespaced rs status,scale all
+discovery.k8s.io endpointslices EndpointSlice namespaced - - -
+coordination.k8s.io leases Lease namespaced - - -
+policy poddisruptionbudgets PodDisruptionBudget namespaced pdb status -
+networking.k8s.io networkpolicies NetworkPolicy namespaced netpol - -
+rbac.authorization.k8s.io roles Role namespaced - - -
+rbac.authorization.k8s.io rolebindings RoleBinding namespaced - - -
+rbac.authorization.k8s.io clusterroles ClusterRole cluster - - -
+rbac.authorization.k8s.io clusterrolebindings ClusterRoleBinding cluster - - -
+admissionregistration.k8s.io validatingwebhookconfigurations ValidatingWebhookConfiguration cluster - - api-extensions
+admissionregistration.k8s.io mutatingwebhookconfigurations MutatingWebhookConfiguration cluster - - api-extensions
+apiextensions.k8s.io customresourcedefinitions CustomResourceDefinition cluster crd,crds status api-extensions
+authentication.k8s.io tokenreviews TokenReview cluster - - -
+authentication.k8s.io selfsubjectreviews SelfSubjectReview cluster - - -
+authorization.k8s.io subjectaccessreviews SubjectAccessReview cluster - - -
+authorization.k8s.io selfsubjectaccessreviews SelfSubjectAccessReview cluster - - -
+authorization.k8s.io localsubjectaccessreviews LocalSubjectAccessReview namespaced - - -
+authorization.k8s.io selfsubjectrulesreviews SelfSubjectRulesReview cluster - - -
+"""
+_QUESTIONS = ("authentication.k8s.io", "authorization.k8s.io")
 
-    def of(group, plural, kind, ns=True, **kw):
-        return Resource(group, "v1", plural, kind, ns, **kw)
-    all_ = ("all",)
-    create_only = ("create",)
-    rbac, adm = "rbac.authorization.k8s.io", "admissionregistration.k8s.io"
-    authz = "authorization.k8s.io"
-    return [
-        core("namespaces", "Namespace", False, short=("ns",), subresources=("status", "finalize"),
-             verbs=tuple(v for v in ALL_VERBS if v != "deletecollection")),
-        core("nodes", "Node", False, short=("no",), subresources=("status",)),
-        core("pods", "Pod", short=("po",), categories=all_,
-             subresources=("status", "binding", "eviction")),
-        core("services", "Service", short=("svc",), categories=all_, subresources=("status",)),
-        core("endpoints", "Endpoints", short=("ep",), singular="endpoints", list_kind="EndpointsList"),
-        core("configmaps", "ConfigMap", short=("cm",)),
-        core("secrets", "Secret"),
-        core("serviceaccounts", "ServiceAccount", short=("sa",), subresources=("token",)),
-        core("events", "Event", short=("ev",)),
-        of("events.k8s.io", "events", "Event", short=("ev",), table="/events"),
-        of("apps", "deployments", "Deployment", short=("deploy",), categories=all_,
-           subresources=("status", "scale")),
-        of("apps", "daemonsets", "DaemonSet", short=("ds",), categories=all_, subresources=("status",)),
-        of("apps", "replicasets", "ReplicaSet", short=("rs",), categories=all_,
-           subresources=("status", "scale")),
-        of("discovery.k8s.io", "endpointslices", "EndpointSlice"),
-        of("coordination.k8s.io", "leases", "Lease"),
-        of("policy", "poddisruptionbudgets", "PodDisruptionBudget", short=("pdb",),
-           subresources=("status",)),
-        of("networking.k8s.io", "networkpolicies", "NetworkPolicy", short=("netpol",)),
-        of(rbac, "roles", "Role"), of(rbac, "rolebindings", "RoleBinding"),
-        of(rbac, "clusterroles", "ClusterRole", False),
-        of(rbac, "clusterrolebindings", "ClusterRoleBinding", False),
-        of(adm, "validatingwebhookconfigurations", "ValidatingWebhookConfiguration", False,
-           categories=("api-extensions",)),
-        of(adm, "mutatingwebhookconfigurations", "MutatingWebhookConfiguration", False,
-           categories=("api-extensions",)),
-        of("apiextensions.k8s.io", "customresourcedefinitions", "CustomResourceDefinition", False,
-           short=("crd", "crds"), categories=("api-extensions",), subresources=("status",)),
-        of("authentication.k8s.io", "tokenreviews", "TokenReview", False, verbs=create_only),
-        of("authentication.k8s.io", "selfsubjectreviews", "SelfSubjectReview", False, verbs=create_only),
-        of(authz, "subjectaccessreviews", "SubjectAccessReview", False, verbs=create_only),
-        of(authz, "selfsubjectaccessreviews", "SelfSubjectAccessReview", False, verbs=create_only),
-        of(authz, "localsubjectaccessreviews", "LocalSubjectAccessReview", verbs=create_only),
-        of(authz, "selfsubjectrulesreviews", "SelfSubjectRulesReview", False, verbs=create_only),
-    ]
+
+def _names(text):
+    return () if text == "-" else tuple(text.split(","))
+
+
+def _builtin():
+    for line in _BUILTIN.strip().splitlines():
+        group, plural, kind, scope, short, subresources, category = line.split()
+        more = {}
+        if group in _QUESTIONS:
+            more["verbs"] = ("create",)
+        if plural == "namespaces":
+            more["verbs"] = tuple(v for v in ALL_VERBS if v != "deletecollection")
+        if group == "events.k8s.io":
+            more["table"] = "/events"
+        if plural == "endpoints":
+            more["singular"] = "endpoints"
+        yield Resource(
+            "" if group == "-" else group,
+            "v1",
+            plural,
+            kind,
+            scope == "namespaced",
+            short=_names(short),
+            subresources=_names(subresources),
+            categories=_names(category),
+            **more,
+        )
 
 
 @dataclass
 class Registry:
     """Every served resource. `order` keeps groups as they came, for discovery."""
+
     by_path: dict = field(default_factory=dict)
     by_kind: dict = field(default_factory=dict)
     storage: dict = field(default_factory=dict)

@@ -23,6 +23,7 @@ def now():
 @dataclass
 class Ctx:
     """What a request says beside its object."""
+
     user: object
     warnings: list = field(default_factory=list)
     dry_run: bool = False
@@ -63,7 +64,12 @@ class Rest:
         strategy.prepare_create(self, res, obj)
         self._name(res, obj)
         md = obj["metadata"]
-        for key in ("resourceVersion", "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink"):
+        for key in (
+            "resourceVersion",
+            "deletionTimestamp",
+            "deletionGracePeriodSeconds",
+            "selfLink",
+        ):
             md.pop(key, None)
         md["uid"] = str(uuid.uuid4())
         md["creationTimestamp"] = now()
@@ -93,26 +99,33 @@ class Rest:
     def decode(self, res, ns, name, obj, ctx):
         """Checks who `obj` says it is and prunes it; the result is a private copy."""
         if not isinstance(obj, dict):
-            raise errors.bad_request("couldn't get version/kind; json parse error: the body is no object")
+            raise errors.bad_request(
+                "couldn't get version/kind; json parse error: the body is no object"
+            )
         obj = clone(obj)
         kind, version = obj.get("kind") or res.kind, obj.get("apiVersion") or res.api_version
         if (version, kind) != (res.api_version, res.kind):
-            raise errors.bad_request("the API version in the data (%s, Kind=%s) does not match the "
-                                     "expected API version (%s, Kind=%s)"
-                                     % (version, kind, res.api_version, res.kind))
+            raise errors.bad_request(
+                "the API version in the data (%s, Kind=%s) does not match the "
+                "expected API version (%s, Kind=%s)" % (version, kind, res.api_version, res.kind)
+            )
         obj["apiVersion"], obj["kind"] = res.api_version, res.kind
         schema.admit(res, obj, ctx)
         md = obj.setdefault("metadata", {})
         if res.namespaced:
             if md.get("namespace") not in (None, "", ns):
-                raise errors.bad_request("the namespace of the provided object does not match the "
-                                         "namespace sent on the request")
+                raise errors.bad_request(
+                    "the namespace of the provided object does not match the "
+                    "namespace sent on the request"
+                )
             md["namespace"] = ns
         else:
             md.pop("namespace", None)
         if name is not None and md.setdefault("name", name) != name:
-            raise errors.bad_request("the name of the object (%s) does not match the name on the URL (%s)"
-                                     % (md["name"], name))
+            raise errors.bad_request(
+                "the name of the object (%s) does not match the name on the URL (%s)"
+                % (md["name"], name)
+            )
         return obj
 
     @staticmethod
@@ -120,8 +133,11 @@ class Rest:
         md = obj["metadata"]
         if not md.get("name"):
             if not md.get("generateName"):
-                raise errors.invalid(res, "", [errors.f_required(
-                    "metadata.name", "name or generateName is required")])
+                raise errors.invalid(
+                    res,
+                    "",
+                    [errors.f_required("metadata.name", "name or generateName is required")],
+                )
             md["name"] = md["generateName"][:58] + "".join(random.choices(GENERATED, k=5))
 
     def _namespace_open(self, res, ns, name):
@@ -131,10 +147,19 @@ class Rest:
         if space is None:
             raise errors.not_found(self.registry.path("", "v1", "namespaces"), ns)
         if space.obj["metadata"].get("deletionTimestamp"):
-            err = errors.forbidden(res, name, "unable to create new content in namespace %s because it "
-                                   "is being terminated" % ns)
-            err.details["causes"] = [{"reason": "NamespaceTerminating", "field": "metadata.namespace",
-                                      "message": "namespace %s is being terminated" % ns}]
+            err = errors.forbidden(
+                res,
+                name,
+                "unable to create new content in namespace %s because it "
+                "is being terminated" % ns,
+            )
+            err.details["causes"] = [
+                {
+                    "reason": "NamespaceTerminating",
+                    "field": "metadata.namespace",
+                    "message": "namespace %s is being terminated" % ns,
+                }
+            ]
             raise err
 
     def validate(self, res, obj, old, sub):
@@ -152,11 +177,22 @@ class Rest:
 
         def change(_old):
             return clone(obj)
+
         wanted = obj["metadata"].get("resourceVersion")
-        if not wanted and self.store.get(res.table, ns if res.namespaced else "", name) is not None \
-                and res.crd:
-            raise errors.invalid(res, name, [errors.f_invalid(
-                "metadata.resourceVersion", 0, "must be specified for an update")])
+        if (
+            not wanted
+            and self.store.get(res.table, ns if res.namespaced else "", name) is not None
+            and res.crd
+        ):
+            raise errors.invalid(
+                res,
+                name,
+                [
+                    errors.f_invalid(
+                        "metadata.resourceVersion", 0, "must be specified for an update"
+                    )
+                ],
+            )
         return await self.change(res, ns, name, sub, change, ctx, retry=not wanted)
 
     async def patch(self, res, ns, name, sub, kind, body, ctx):
@@ -167,6 +203,7 @@ class Rest:
         def change(old):
             out = patch.apply(kind, old, body, res)
             return self.decode(res, ns, name, out, ctx)
+
         return await self.change(res, ns, name, sub, change, ctx, retry=True), False
 
     async def _apply(self, res, ns, name, sub, body, ctx):
@@ -177,8 +214,12 @@ class Rest:
             if sub:
                 raise errors.not_found(res, name)
             if body["metadata"].get("uid"):
-                raise errors.conflict(res, name, "uid mismatch: the provided object specified uid %s, and "
-                                      "no existing object was found" % body["metadata"]["uid"])
+                raise errors.conflict(
+                    res,
+                    name,
+                    "uid mismatch: the provided object specified uid %s, and "
+                    "no existing object was found" % body["metadata"]["uid"],
+                )
             made = apply.merge(res, None, body, ctx.manager, sub, ctx.force, now())
             tracked = made["metadata"].pop("managedFields")
             made["metadata"]["managedFields"] = tracked
@@ -186,6 +227,7 @@ class Rest:
 
         def change(old):
             return apply.merge(res, old, body, ctx.manager, sub, ctx.force, now())
+
         return await self.change(res, ns, name, sub, change, ctx, retry=True, applied=True), False
 
     async def change(self, res, ns, name, sub, fn, ctx, retry, applied=False):
@@ -226,8 +268,12 @@ class Rest:
 
     async def _commit(self, res, stored):
         md = stored["metadata"]
-        done = md.get("deletionTimestamp") and not md.get("finalizers") \
-            and not md.get("deletionGracePeriodSeconds") and not strategy.held(res, stored)
+        done = (
+            md.get("deletionTimestamp")
+            and not md.get("finalizers")
+            and not md.get("deletionGracePeriodSeconds")
+            and not strategy.held(res, stored)
+        )
         entry = self.store.put(res.table, stored)
         if done:
             entry = self.store.remove(res.table, md.get("namespace"), md["name"])
@@ -239,14 +285,25 @@ class Rest:
         if want.get("resourceVersion") not in (None, "", have["resourceVersion"]):
             raise errors.conflict(res, name)
         if want.get("uid") not in (None, "", have["uid"]):
-            raise errors.conflict(res, name, "Precondition failed: UID in precondition: %s, UID in object "
-                                  "meta: %s" % (want["uid"], have["uid"]))
+            raise errors.conflict(
+                res,
+                name,
+                "Precondition failed: UID in precondition: %s, UID in object "
+                "meta: %s" % (want["uid"], have["uid"]),
+            )
 
     @staticmethod
     def _carry_metadata(res, new, old):
         md, was = new["metadata"], old["metadata"]
-        for key in ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds",
-                    "generation", "resourceVersion", "generateName"):
+        for key in (
+            "uid",
+            "creationTimestamp",
+            "deletionTimestamp",
+            "deletionGracePeriodSeconds",
+            "generation",
+            "resourceVersion",
+            "generateName",
+        ):
             if key in was:
                 md[key] = was[key]
             else:
@@ -292,8 +349,12 @@ class Rest:
         pre = options.get("preconditions") or {}
         for key, label in (("uid", "UID"), ("resourceVersion", "ResourceVersion")):
             if pre.get(key) and pre[key] != obj["metadata"][key]:
-                raise errors.conflict(res, name, "Precondition failed: %s in precondition: %s, %s in object "
-                                      "meta: %s" % (label, pre[key], label, obj["metadata"][key]))
+                raise errors.conflict(
+                    res,
+                    name,
+                    "Precondition failed: %s in precondition: %s, %s in object "
+                    "meta: %s" % (label, pre[key], label, obj["metadata"][key]),
+                )
 
     @staticmethod
     def _propagation(obj, options):
@@ -324,6 +385,7 @@ class Rest:
         def change(old):
             fn(old)
             return old
+
         return await self.change(res, ns, name, "status", change, ctx, retry=True)
 
 

@@ -16,6 +16,7 @@ def impersonated(authz, user, name, groups):
     for group, plural, space, target in wanted:
         if not authz.allows(user, "impersonate", group, plural, None, space, target):
             from .rbac import denied
+
             raise denied(user, "impersonate", group, plural, None, space, target)
     if kind == "serviceaccounts" and not groups:
         groups = ("system:serviceaccounts", "system:serviceaccounts:" + ns)
@@ -28,8 +29,12 @@ async def create(server, req, body):
     if not isinstance(body, dict):
         raise errors.bad_request("the body is no object")
     kind = req.res.kind
-    answer = {"kind": kind, "apiVersion": req.res.api_version,
-              "metadata": {**(body.get("metadata") or {}), "creationTimestamp": None}, "spec": body.get("spec") or {}}
+    answer = {
+        "kind": kind,
+        "apiVersion": req.res.api_version,
+        "metadata": {**(body.get("metadata") or {}), "creationTimestamp": None},
+        "spec": body.get("spec") or {},
+    }
     spec = answer["spec"]
     if not isinstance(spec, dict):
         raise errors.bad_request("spec is no object")
@@ -46,8 +51,15 @@ async def create(server, req, body):
     else:
         user = User(spec.get("user") or "", tuple(spec.get("groups") or ()))
         if not user.name and not user.groups:
-            raise errors.invalid(req.res, "", [errors.f_invalid("spec.user", "", "at least one of user or group must "
-                                                                "be specified")])
+            raise errors.invalid(
+                req.res,
+                "",
+                [
+                    errors.f_invalid(
+                        "spec.user", "", "at least one of user or group must " "be specified"
+                    )
+                ],
+            )
         answer["status"] = _access(authz, user, spec)
     return answer
 
@@ -55,12 +67,21 @@ async def create(server, req, body):
 def _access(authz, user, spec):
     res, path = spec.get("resourceAttributes"), spec.get("nonResourceAttributes")
     if bool(res) == bool(path):
-        raise errors.bad_request("exactly one of nonResourceAttributes or resourceAttributes must be specified")
+        raise errors.bad_request(
+            "exactly one of nonResourceAttributes or resourceAttributes must be specified"
+        )
     if path:
         allowed = authz.allows_path(user, path.get("verb", ""), path.get("path", ""))
     else:
-        allowed = authz.allows(user, res.get("verb", ""), res.get("group", ""), res.get("resource", ""),
-                               res.get("subresource"), res.get("namespace"), res.get("name"))
+        allowed = authz.allows(
+            user,
+            res.get("verb", ""),
+            res.get("group", ""),
+            res.get("resource", ""),
+            res.get("subresource"),
+            res.get("namespace"),
+            res.get("name"),
+        )
     return {"allowed": allowed}
 
 
@@ -70,8 +91,13 @@ def _rules(rules):
         if rule.get("nonResourceURLs"):
             out["nonResourceRules"].append({k: rule[k] for k in ("verbs", "nonResourceURLs")})
         else:
-            out["resourceRules"].append({k: rule[k] for k in ("verbs", "apiGroups", "resources", "resourceNames")
-                                         if k in rule})
+            out["resourceRules"].append(
+                {
+                    k: rule[k]
+                    for k in ("verbs", "apiGroups", "resources", "resourceNames")
+                    if k in rule
+                }
+            )
     return out
 
 

@@ -30,8 +30,15 @@ def root(res):
         return None
     if not res.crd:
         return res.schema
-    return {**res.schema, "properties": {**(res.schema.get("properties") or {}), "apiVersion": {"type": "string"},
-            "kind": {"type": "string"}, "metadata": builtin.object_meta()}}
+    return {
+        **res.schema,
+        "properties": {
+            **(res.schema.get("properties") or {}),
+            "apiVersion": {"type": "string"},
+            "kind": {"type": "string"},
+            "metadata": builtin.object_meta(),
+        },
+    }
 
 
 def admit(res, obj, ctx):
@@ -55,8 +62,10 @@ def admit(res, obj, ctx):
         return
     texts = ['unknown field "%s"' % u for u in unknown]
     if ctx.validation == "Strict":
-        raise bad_request("%s in version \"%s\" cannot be handled as a %s: strict decoding error: %s"
-                          % (res.kind, res.version, res.kind, ", ".join(texts)))
+        raise bad_request(
+            '%s in version "%s" cannot be handled as a %s: strict decoding error: %s'
+            % (res.kind, res.version, res.kind, ", ".join(texts))
+        )
     ctx.warnings.extend(texts[:WARNINGS_MAX])
 
 
@@ -100,8 +109,11 @@ def _typed(schema, value, path):
         _mismatch(path, value, "string")
     elif want == "boolean" and not isinstance(value, bool):
         _mismatch(path, value, "bool")
-    elif want == "integer" and (isinstance(value, bool) or not isinstance(value, int)
-                                or not _in_range(value, schema.get("format"))):
+    elif want == "integer" and (
+        isinstance(value, bool)
+        or not isinstance(value, int)
+        or not _in_range(value, schema.get("format"))
+    ):
         _mismatch(path, value, schema.get("format", "int64"))
     if isinstance(value, dict):
         for key, item in value.items():
@@ -115,7 +127,9 @@ def _typed(schema, value, path):
 
 def _mismatch(path, value, want):
     shown = {dict: "object", list: "array", str: "string", bool: "bool"}.get(type(value), "number")
-    raise bad_request("json: cannot unmarshal %s into Go struct field %s of type %s" % (shown, path, want))
+    raise bad_request(
+        "json: cannot unmarshal %s into Go struct field %s of type %s" % (shown, path, want)
+    )
 
 
 def _in_range(value, fmt):
@@ -124,6 +138,7 @@ def _in_range(value, fmt):
 
 
 # defaults
+
 
 def default(res, obj):
     """Fills in what a CRD's schema gives as default; nulls that are not nullable give way to it."""
@@ -158,6 +173,7 @@ def _default(schema, value):
 
 # validation
 
+
 def validate(res, obj):
     causes = []
     if res.crd and res.schema is not None:
@@ -168,8 +184,22 @@ def validate(res, obj):
     return causes
 
 
-_TYPES = {"object": dict, "array": list, "string": str, "boolean": bool, "integer": int, "number": (int, float)}
-_NAMES = {dict: "object", list: "array", str: "string", bool: "boolean", int: "integer", float: "number"}
+_TYPES = {
+    "object": dict,
+    "array": list,
+    "string": str,
+    "boolean": bool,
+    "integer": int,
+    "number": (int, float),
+}
+_NAMES = {
+    dict: "object",
+    list: "array",
+    str: "string",
+    bool: "boolean",
+    int: "integer",
+    float: "number",
+}
 
 
 def _is(value, want):
@@ -183,17 +213,28 @@ def _is(value, want):
 def _check(schema, value, path, causes):
     if value is None:
         if not schema.get("nullable") and schema.get("type"):
-            causes.append(f_type(path, "null", "%s in body must be of type %s: \"null\"" % (path, schema["type"])))
+            causes.append(
+                f_type(
+                    path, "null", '%s in body must be of type %s: "null"' % (path, schema["type"])
+                )
+            )
         return
     want = schema.get("type")
     if schema.get("x-kubernetes-int-or-string"):
         if isinstance(value, bool) or not isinstance(value, (int, str)):
-            causes.append(f_type(path, _NAMES[type(value)], "%s in body must be of type integer,string: %r"
-                                 % (path, _NAMES[type(value)])))
+            causes.append(
+                f_type(
+                    path,
+                    _NAMES[type(value)],
+                    "%s in body must be of type integer,string: %r" % (path, _NAMES[type(value)]),
+                )
+            )
             return
     elif want and not _is(value, want):
         kind = _NAMES[type(value)]
-        causes.append(f_type(path, kind, '%s in body must be of type %s: "%s"' % (path, want, kind)))
+        causes.append(
+            f_type(path, kind, '%s in body must be of type %s: "%s"' % (path, want, kind))
+        )
         return
     if "enum" in schema and value not in schema["enum"]:
         causes.append(f_unsupported(path, value, schema["enum"]))
@@ -214,8 +255,14 @@ def _check_object(schema, value, path, causes):
             causes.append(f_required(join(path, key)))
     for low, bound in (("minProperties", True), ("maxProperties", False)):
         if low in schema and ((len(value) < schema[low]) if bound else (len(value) > schema[low])):
-            causes.append(f_invalid(path, len(value), "%s in body should have at %s %d properties"
-                                    % (path, "least" if bound else "most", schema[low])))
+            causes.append(
+                f_invalid(
+                    path,
+                    len(value),
+                    "%s in body should have at %s %d properties"
+                    % (path, "least" if bound else "most", schema[low]),
+                )
+            )
     for key, item in value.items():
         sub = child(schema, key)
         if sub:
@@ -224,9 +271,21 @@ def _check_object(schema, value, path, causes):
 
 def _check_array(schema, value, path, causes):
     if len(value) < schema.get("minItems", 0):
-        causes.append(f_invalid(path, len(value), "%s in body should have at least %d items" % (path, schema["minItems"])))
+        causes.append(
+            f_invalid(
+                path,
+                len(value),
+                "%s in body should have at least %d items" % (path, schema["minItems"]),
+            )
+        )
     if "maxItems" in schema and len(value) > schema["maxItems"]:
-        causes.append(f_invalid(path, len(value), "%s in body should have at most %d items" % (path, schema["maxItems"])))
+        causes.append(
+            f_invalid(
+                path,
+                len(value),
+                "%s in body should have at most %d items" % (path, schema["maxItems"]),
+            )
+        )
     for i, item in enumerate(value):
         _check(schema.get("items") or {}, item, "%s[%d]" % (path, i), causes)
     kind = schema.get("x-kubernetes-list-type")
@@ -239,7 +298,11 @@ def _check_array(schema, value, path, causes):
     elif kind == "map":
         seen = []
         for i, item in enumerate(value):
-            key = {k: item.get(k) for k in schema["x-kubernetes-list-map-keys"]} if isinstance(item, dict) else item
+            key = (
+                {k: item.get(k) for k in schema["x-kubernetes-list-map-keys"]}
+                if isinstance(item, dict)
+                else item
+            )
             if key in seen:
                 causes.append(f_duplicate("%s[%d]" % (path, i), key))
             seen.append(key)
@@ -247,13 +310,29 @@ def _check_array(schema, value, path, causes):
 
 def _check_string(schema, value, path, causes):
     if len(value) < schema.get("minLength", 0):
-        causes.append(f_invalid(path, value, "%s in body should be at least %d chars long" % (path, schema["minLength"])))
+        causes.append(
+            f_invalid(
+                path,
+                value,
+                "%s in body should be at least %d chars long" % (path, schema["minLength"]),
+            )
+        )
     if "maxLength" in schema and len(value) > schema["maxLength"]:
-        causes.append(f_invalid(path, value, "%s in body should be at most %d chars long" % (path, schema["maxLength"])))
+        causes.append(
+            f_invalid(
+                path,
+                value,
+                "%s in body should be at most %d chars long" % (path, schema["maxLength"]),
+            )
+        )
     if "pattern" in schema and not re.search(schema["pattern"], value):
-        causes.append(f_invalid(path, value, "%s in body should match '%s'" % (path, schema["pattern"])))
+        causes.append(
+            f_invalid(path, value, "%s in body should match '%s'" % (path, schema["pattern"]))
+        )
     if schema.get("format") == "date-time" and not rfc3339(value):
-        causes.append(f_invalid(path, value, "%s in body must be of type date-time: %r" % (path, value)))
+        causes.append(
+            f_invalid(path, value, "%s in body must be of type date-time: %r" % (path, value))
+        )
 
 
 def rfc3339(text):
@@ -268,17 +347,39 @@ def rfc3339(text):
 
 def _check_number(schema, value, path, causes):
     if schema.get("format") in ("int32", "int64") and not _in_range(value, schema["format"]):
-        causes.append(f_invalid(path, value, "Checked value must be of type integer with format %s in %s"
-                                % (schema["format"], path)))
+        causes.append(
+            f_invalid(
+                path,
+                value,
+                "Checked value must be of type integer with format %s in %s"
+                % (schema["format"], path),
+            )
+        )
     low, high = schema.get("minimum"), schema.get("maximum")
     if low is not None and (value <= low if schema.get("exclusiveMinimum") else value < low):
-        causes.append(f_invalid(path, value, "%s in body should be greater than %s%s"
-                                % (path, "" if schema.get("exclusiveMinimum") else "or equal to ", low)))
+        causes.append(
+            f_invalid(
+                path,
+                value,
+                "%s in body should be greater than %s%s"
+                % (path, "" if schema.get("exclusiveMinimum") else "or equal to ", low),
+            )
+        )
     if high is not None and (value >= high if schema.get("exclusiveMaximum") else value > high):
-        causes.append(f_invalid(path, value, "%s in body should be less than %s%s"
-                                % (path, "" if schema.get("exclusiveMaximum") else "or equal to ", high)))
+        causes.append(
+            f_invalid(
+                path,
+                value,
+                "%s in body should be less than %s%s"
+                % (path, "" if schema.get("exclusiveMaximum") else "or equal to ", high),
+            )
+        )
     if schema.get("multipleOf") and value % schema["multipleOf"]:
-        causes.append(f_invalid(path, value, "%s in body should be a multiple of %s" % (path, schema["multipleOf"])))
+        causes.append(
+            f_invalid(
+                path, value, "%s in body should be a multiple of %s" % (path, schema["multipleOf"])
+            )
+        )
 
 
 def _holds(schema, value, path):
@@ -292,9 +393,13 @@ def _check_logic(schema, value, path, causes):
         _check(sub, value, path, causes)
     subs = schema.get("anyOf")
     if subs and not any(_holds(s, value, path) for s in subs):
-        causes.append(f_invalid(path, "", "%s in body must validate at least one schema (anyOf)" % path))
+        causes.append(
+            f_invalid(path, "", "%s in body must validate at least one schema (anyOf)" % path)
+        )
     subs = schema.get("oneOf")
     if subs and sum(_holds(s, value, path) for s in subs) != 1:
-        causes.append(f_invalid(path, "", "%s in body must validate one and only one schema (oneOf)" % path))
+        causes.append(
+            f_invalid(path, "", "%s in body must validate one and only one schema (oneOf)" % path)
+        )
     if schema.get("not") and _holds(schema["not"], value, path):
         causes.append(f_invalid(path, "", "%s in body must not validate the schema (not)" % path))

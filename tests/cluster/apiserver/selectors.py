@@ -9,7 +9,8 @@ from .errors import bad_request
 _TERM = re.compile(
     r"^\s*(?:(?P<not>!)\s*(?P<nkey>[^\s!=,()]+)"
     r"|(?P<key>[^\s!=,()]+)\s*(?:(?P<op>==|=|!=)\s*(?P<val>[^\s,()]*)"
-    r"|\s(?P<set>in|notin)\s*\((?P<vals>[^()]*)\))?)\s*$")
+    r"|\s(?P<set>in|notin)\s*\((?P<vals>[^()]*)\))?)\s*$"
+)
 
 
 def _split(text):
@@ -67,7 +68,9 @@ def from_object(selector):
     reqs = [(k, "in", (v,)) for k, v in (selector.get("matchLabels") or {}).items()]
     names = {"In": "in", "NotIn": "notin", "Exists": "exists", "DoesNotExist": "!"}
     for expr in selector.get("matchExpressions") or ():
-        reqs.append((expr["key"], names.get(expr["operator"], "in"), tuple(expr.get("values") or ())))
+        reqs.append(
+            (expr["key"], names.get(expr["operator"], "in"), tuple(expr.get("values") or ()))
+        )
     return reqs
 
 
@@ -77,14 +80,24 @@ def match_object(selector, labels):
 
 _COMMON = ("metadata.name", "metadata.namespace")
 _FIELDS = {
-    "/pods": ("spec.nodeName", "spec.restartPolicy", "spec.schedulerName", "spec.serviceAccountName",
-              "spec.hostNetwork", "status.phase", "status.podIP", "status.nominatedNodeName"),
+    "/pods": (
+        "spec.nodeName",
+        "spec.restartPolicy",
+        "spec.schedulerName",
+        "spec.serviceAccountName",
+        "spec.hostNetwork",
+        "status.phase",
+        "status.podIP",
+        "status.nominatedNodeName",
+    ),
     "/nodes": ("spec.unschedulable",),
     "/secrets": ("type",),
     "/services": ("spec.clusterIP", "spec.type"),
     "/namespaces": ("status.phase",),
-    "/events": tuple("involvedObject." + f for f in
-                     ("kind", "namespace", "name", "uid", "apiVersion", "resourceVersion", "fieldPath"))
+    "/events": tuple(
+        "involvedObject." + f
+        for f in ("kind", "namespace", "name", "uid", "apiVersion", "resourceVersion", "fieldPath")
+    )
     + ("reason", "reportingComponent", "source", "type"),
 }
 

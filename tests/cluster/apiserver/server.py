@@ -17,8 +17,12 @@ from .lists import list_objects, watch_objects
 from .rest import Ctx, dumps
 
 BODY_MAX = 3 * 1024 * 1024
-PATCHES = {"application/json-patch+json": "json", "application/merge-patch+json": "merge",
-           "application/strategic-merge-patch+json": "strategic", "application/apply-patch+yaml": "apply"}
+PATCHES = {
+    "application/json-patch+json": "json",
+    "application/merge-patch+json": "merge",
+    "application/strategic-merge-patch+json": "strategic",
+    "application/apply-patch+yaml": "apply",
+}
 LOG = logging.getLogger("apiserver")
 
 
@@ -58,7 +62,11 @@ def split_path(path):
     else:
         return None
     ns = None
-    if rest[0] == "namespaces" and len(rest) >= 3 and not (len(rest) == 3 and rest[2] in ("status", "finalize")):
+    if (
+        rest[0] == "namespaces"
+        and len(rest) >= 3
+        and not (len(rest) == 3 and rest[2] in ("status", "finalize"))
+    ):
         ns, rest = rest[1], rest[2:]
     if len(rest) > 3:
         return None
@@ -75,8 +83,12 @@ async def read_body(http):
     if ctype == "application/vnd.kubernetes.protobuf":
         return protobuf.decode_request(raw)
     if ctype not in PATCHES and ctype not in ("application/json", "application/yaml"):
-        raise errors.ApiError(415, "UnsupportedMediaType", "the body of the request was in an unknown format - "
-                              "accepted media types include: application/json, application/yaml")
+        raise errors.ApiError(
+            415,
+            "UnsupportedMediaType",
+            "the body of the request was in an unknown format - "
+            "accepted media types include: application/json, application/yaml",
+        )
     try:
         if ctype.endswith("yaml") and raw.lstrip()[:1] != b"{":
             return yaml.safe_load(raw)
@@ -102,20 +114,34 @@ class Server:
         try:
             answer = await self._dispatch(http, warnings)
         except errors.ApiError as err:
-            answer = web.Response(status=err.code, body=dumps(err.status()), content_type="application/json",
-                                  headers=err.headers)
+            answer = web.Response(
+                status=err.code,
+                body=dumps(err.status()),
+                content_type="application/json",
+                headers=err.headers,
+            )
         except web.HTTPRequestEntityTooLarge:
-            err = errors.ApiError(413, "RequestEntityTooLarge", "Request entity too large: limit is %d" % BODY_MAX)
-            answer = web.Response(status=413, body=dumps(err.status()), content_type="application/json")
+            err = errors.ApiError(
+                413, "RequestEntityTooLarge", "Request entity too large: limit is %d" % BODY_MAX
+            )
+            answer = web.Response(
+                status=413, body=dumps(err.status()), content_type="application/json"
+            )
         except (ConnectionResetError, asyncio.CancelledError):
             raise
         except Exception:  # a bug here must not look like an answer of Kubernetes
             LOG.error("%s %s: %s", http.method, http.path_qs, traceback.format_exc())
-            err = errors.ApiError(500, "InternalError", "Internal error occurred: see the server's log")
-            answer = web.Response(status=500, body=dumps(err.status()), content_type="application/json")
+            err = errors.ApiError(
+                500, "InternalError", "Internal error occurred: see the server's log"
+            )
+            answer = web.Response(
+                status=500, body=dumps(err.status()), content_type="application/json"
+            )
         if not answer.prepared:
             for text in dict.fromkeys(warnings):
-                clean = re.sub(r"[\x00-\x1f\x7f]", " ", text).replace("\\", "\\\\").replace('"', '\\"')
+                clean = (
+                    re.sub(r"[\x00-\x1f\x7f]", " ", text).replace("\\", "\\\\").replace('"', '\\"')
+                )
                 answer.headers.add("Warning", '299 - "%s"' % clean)
         return answer
 
@@ -149,7 +175,9 @@ class Server:
         verb = req.verb
         self.parts.authz.require(user, verb, req)
         res = self.registry.path(req.group, req.version, req.plural)
-        if res is None or (req.ns is not None and not res.namespaced and res.table != "/namespaces"):
+        if res is None or (
+            req.ns is not None and not res.namespaced and res.table != "/namespaces"
+        ):
             raise errors.no_such_path()
         req.res = res
         if res.deprecation:
@@ -157,7 +185,13 @@ class Server:
         if req.sub:
             if req.sub not in res.subresources:
                 raise errors.no_such_path()
-        elif verb not in res.verbs or verb == "create" and req.name or verb in ("update", "patch") and not req.name:
+        elif (
+            verb not in res.verbs
+            or verb == "create"
+            and req.name
+            or verb in ("update", "patch")
+            and not req.name
+        ):
             raise errors.method_not_allowed()
         if res.namespaced and req.ns is None and (req.name or verb == "deletecollection"):
             raise errors.no_such_path()
@@ -173,8 +207,14 @@ class Server:
         if validation not in ("Strict", "Warn", "Ignore"):
             raise errors.bad_request("invalid fieldValidation %r" % validation)
         agent = req.http.headers.get("User-Agent", "unknown").split("/")[0] or "unknown"
-        return Ctx(req.user, warnings, "All" in dry, validation, query.get("fieldManager") or agent,
-                   truth(query.get("force")))
+        return Ctx(
+            req.user,
+            warnings,
+            "All" in dry,
+            validation,
+            query.get("fieldManager") or agent,
+            truth(query.get("force")),
+        )
 
     async def _verb(self, req, verb, ctx):
         res = req.res
@@ -196,7 +236,9 @@ class Server:
                 raise errors.bad_request("an empty namespace may not be set during creation")
             return negotiate.one(req, res, await self.rest.create(res, req.ns, body, ctx), 201)
         if verb == "update":
-            return negotiate.one(req, res, await self.rest.update(res, req.ns, req.name, req.sub or "", body, ctx))
+            return negotiate.one(
+                req, res, await self.rest.update(res, req.ns, req.name, req.sub or "", body, ctx)
+            )
         if verb == "patch":
             return await self._patch(req, body, ctx)
         raise errors.method_not_allowed()
@@ -205,12 +247,22 @@ class Server:
         ctype = req.http.headers.get("Content-Type", "").split(";")[0].strip()
         kind = PATCHES.get(ctype)
         if kind is None:
-            raise errors.ApiError(415, "UnsupportedMediaType", "the body of the request was in an unknown format - "
-                                  "accepted media types include: " + ", ".join(PATCHES))
+            raise errors.ApiError(
+                415,
+                "UnsupportedMediaType",
+                "the body of the request was in an unknown format - "
+                "accepted media types include: " + ", ".join(PATCHES),
+            )
         if kind == "apply" and not req.query.get("fieldManager"):
-            raise errors.ApiError(422, "Invalid", "PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Required "
-                                  "value: is required for apply patch")
-        made, created = await self.rest.patch(req.res, req.ns, req.name, req.sub or "", kind, body, ctx)
+            raise errors.ApiError(
+                422,
+                "Invalid",
+                'PatchOptions.meta.k8s.io "" is invalid: fieldManager: Required '
+                "value: is required for apply patch",
+            )
+        made, created = await self.rest.patch(
+            req.res, req.ns, req.name, req.sub or "", kind, body, ctx
+        )
         return negotiate.one(req, req.res, made, 201 if created else 200)
 
     async def _delete(self, req, verb, ctx):
@@ -219,7 +271,9 @@ class Server:
             raise errors.bad_request("DeleteOptions must be an object")
         for key in ("propagationPolicy", "gracePeriodSeconds"):
             if key in req.query and key not in options:
-                options[key] = int(req.query[key]) if key == "gracePeriodSeconds" else req.query[key]
+                options[key] = (
+                    int(req.query[key]) if key == "gracePeriodSeconds" else req.query[key]
+                )
         if "All" in (options.get("dryRun") or ()):
             ctx.dry_run = True
         res = req.res
@@ -227,14 +281,26 @@ class Server:
             stays, old = await self.rest.delete(res, req.ns, req.name, options, ctx)
             if stays is not None:
                 return negotiate.one(req, res, await self.parts.converter.read_obj(res, stays))
-            return negotiate.plain(200, {
-                "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success",
-                "details": {"name": req.name, **({"group": res.group} if res.group else {}),
-                            "kind": res.plural, "uid": old["metadata"]["uid"]}})
+            return negotiate.plain(
+                200,
+                {
+                    "kind": "Status",
+                    "apiVersion": "v1",
+                    "metadata": {},
+                    "status": "Success",
+                    "details": {
+                        "name": req.name,
+                        **({"group": res.group} if res.group else {}),
+                        "kind": res.plural,
+                        "uid": old["metadata"]["uid"],
+                    },
+                },
+            )
         return await self._delete_collection(req, options, ctx)
 
     async def _delete_collection(self, req, options, ctx):
         from .selectors import Selection
+
         res = req.res
         pick = Selection(req.query.get("labelSelector"), req.query.get("fieldSelector"), res.table)
         gone = []
@@ -242,7 +308,9 @@ class Server:
             if not pick.match(entry.obj):
                 continue
             try:
-                _, old = await self.rest.delete(res, req.ns, entry.obj["metadata"]["name"], options, ctx)
+                _, old = await self.rest.delete(
+                    res, req.ns, entry.obj["metadata"]["name"], options, ctx
+                )
             except errors.ApiError as err:
                 if err.code != 404:
                     raise

@@ -27,6 +27,7 @@ def clone(value):
 
 class Entry:
     """One version of one object, with its encoding made once."""
+
     __slots__ = ("obj", "rv", "_raw")
 
     def __init__(self, obj, rv):
@@ -87,7 +88,7 @@ class Table:
         self.objects = {}
         self.by_ns = {}
         self.history = deque()
-        self.floor = 0          # newest rv whose event is no longer in history
+        self.floor = 0  # newest rv whose event is no longer in history
         self.watchers = set()
         self.next_ip_hint = 0
 

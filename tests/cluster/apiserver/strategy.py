@@ -11,8 +11,11 @@ from .errors import f_forbidden, f_invalid, f_required, f_unsupported, invalid
 
 RBAC = "rbac.authorization.k8s.io"
 SECRET_MAX = 1 << 20
-_SECRET_KEYS = {"kubernetes.io/tls": ("tls.crt", "tls.key"), "kubernetes.io/dockerconfigjson": (".dockerconfigjson",),
-                "kubernetes.io/ssh-auth": ("ssh-privatekey",)}
+_SECRET_KEYS = {
+    "kubernetes.io/tls": ("tls.crt", "tls.key"),
+    "kubernetes.io/dockerconfigjson": (".dockerconfigjson",),
+    "kubernetes.io/ssh-auth": ("ssh-privatekey",),
+}
 
 
 def _defaults(rest, res, obj, creating):
@@ -67,8 +70,13 @@ def _subjects(obj):
 
 def _webhooks(obj):
     for hook in obj.get("webhooks") or ():
-        for key, value in (("failurePolicy", "Fail"), ("matchPolicy", "Equivalent"), ("timeoutSeconds", 10),
-                           ("namespaceSelector", {}), ("objectSelector", {})):
+        for key, value in (
+            ("failurePolicy", "Fail"),
+            ("matchPolicy", "Equivalent"),
+            ("timeoutSeconds", 10),
+            ("namespaceSelector", {}),
+            ("objectSelector", {}),
+        ):
             hook.setdefault(key, value)
         if obj["kind"].startswith("Mutating"):
             hook.setdefault("reinvocationPolicy", "Never")
@@ -92,7 +100,9 @@ def prepare_create(rest, res, obj):
     if res.table == "/namespaces":
         obj["spec"] = {"finalizers": ["kubernetes"]}
         if obj["metadata"].get("name"):
-            obj["metadata"].setdefault("labels", {})["kubernetes.io/metadata.name"] = obj["metadata"]["name"]
+            obj["metadata"].setdefault("labels", {})["kubernetes.io/metadata.name"] = obj[
+                "metadata"
+            ]["name"]
     _defaults(rest, res, obj, True)
 
 
@@ -114,8 +124,15 @@ def initial_status(res, obj, when):
     elif table in ("apps/deployments", "apps/replicasets"):
         obj["status"] = {"replicas": 0} if table == "apps/replicasets" else {}
     elif table == "apps/daemonsets":
-        obj["status"] = {k: 0 for k in ("currentNumberScheduled", "numberMisscheduled", "desiredNumberScheduled",
-                                        "numberReady")}
+        obj["status"] = {
+            k: 0
+            for k in (
+                "currentNumberScheduled",
+                "numberMisscheduled",
+                "desiredNumberScheduled",
+                "numberReady",
+            )
+        }
 
 
 def allocate(rest, res, obj, old, ctx):
@@ -172,9 +189,14 @@ def validate(rest, res, obj, old, sub):
         return network.service_validate(obj, old)
     if table == "/pods" and sub not in ("status", "binding"):
         return workloads.pod_causes(obj, old)
-    if table == "apps/daemonsets" and ((obj["spec"]["updateStrategy"].get("rollingUpdate") or {}).get("maxSurge") or 0) \
-            not in (0, "0%"):
-        return [f_forbidden("spec.updateStrategy.rollingUpdate.maxSurge", "is not supported by this server")]
+    if table == "apps/daemonsets" and (
+        (obj["spec"]["updateStrategy"].get("rollingUpdate") or {}).get("maxSurge") or 0
+    ) not in (0, "0%"):
+        return [
+            f_forbidden(
+                "spec.updateStrategy.rollingUpdate.maxSurge", "is not supported by this server"
+            )
+        ]
     if table in ("apps/deployments", "apps/replicasets", "apps/daemonsets") and sub != "status":
         return workloads.workload_causes(obj, old)
     if table == crd.TABLE:
@@ -195,7 +217,11 @@ def validate(rest, res, obj, old, sub):
 
 
 def _secret_causes(obj, old):
-    causes = [f_required("data[%s]" % k) for k in _SECRET_KEYS.get(obj["type"], ()) if k not in (obj.get("data") or {})]
+    causes = [
+        f_required("data[%s]" % k)
+        for k in _SECRET_KEYS.get(obj["type"], ())
+        if k not in (obj.get("data") or {})
+    ]
     if old and old["type"] != obj["type"]:
         causes.append(f_invalid("type", obj["type"], "field is immutable"))
     return causes + _immutable(obj, old)
@@ -214,14 +240,26 @@ def _data_causes(obj, secret):
     for part in ("data", "binaryData"):
         for key, value in (obj.get(part) or {}).items():
             total += len(value)
-            if not key or len(key) > 253 or not all(c.isalnum() and c.isascii() or c in "-_." for c in key):
-                causes.append(f_invalid("%s[%s]" % (part, key), key, "a valid config key must consist of alphanumeric "
-                                        "characters, '-', '_' or '.'"))
+            if (
+                not key
+                or len(key) > 253
+                or not all(c.isalnum() and c.isascii() or c in "-_." for c in key)
+            ):
+                causes.append(
+                    f_invalid(
+                        "%s[%s]" % (part, key),
+                        key,
+                        "a valid config key must consist of alphanumeric "
+                        "characters, '-', '_' or '.'",
+                    )
+                )
             if secret or part == "binaryData":
                 try:
                     base64.b64decode(value, validate=True)
                 except (binascii.Error, ValueError):
-                    causes.append(f_invalid("%s[%s]" % (part, key), "<value>", "illegal base64 data"))
+                    causes.append(
+                        f_invalid("%s[%s]" % (part, key), "<value>", "illegal base64 data")
+                    )
     if total > SECRET_MAX * 4 // 3:
         causes.append(f_invalid("data", "", "Too long: may not be more than 1048576 bytes"))
     return causes
@@ -236,23 +274,42 @@ def _rbac_causes(obj, old):
         if not rule.get("nonResourceURLs"):
             for key in ("apiGroups", "resources"):
                 if not rule.get(key):
-                    causes.append(f_required("%s.%s" % (path, key), "resource rules must supply at least one of them"))
+                    causes.append(
+                        f_required(
+                            "%s.%s" % (path, key), "resource rules must supply at least one of them"
+                        )
+                    )
         elif obj["kind"] == "Role":
-            causes.append(f_invalid(path + ".nonResourceURLs", rule["nonResourceURLs"], "namespaced rules cannot apply to "
-                                    "non-resource URLs"))
+            causes.append(
+                f_invalid(
+                    path + ".nonResourceURLs",
+                    rule["nonResourceURLs"],
+                    "namespaced rules cannot apply to " "non-resource URLs",
+                )
+            )
     if obj.get("aggregationRule"):
-        causes.append(f_forbidden("aggregationRule", "aggregated roles are not supported by this server"))
+        causes.append(
+            f_forbidden("aggregationRule", "aggregated roles are not supported by this server")
+        )
     if obj["kind"].endswith("Binding"):
         ref = obj.get("roleRef") or {}
         if not ref.get("name"):
             causes.append(f_required("roleRef.name"))
         if ref.get("kind") not in ("Role", "ClusterRole"):
-            causes.append(f_unsupported("roleRef.kind", ref.get("kind", ""), ("Role", "ClusterRole")))
+            causes.append(
+                f_unsupported("roleRef.kind", ref.get("kind", ""), ("Role", "ClusterRole"))
+            )
         if old and old.get("roleRef") != ref:
             causes.append(f_invalid("roleRef", ref, "cannot change roleRef"))
         for i, subject in enumerate(obj.get("subjects") or ()):
             if subject.get("kind") not in ("ServiceAccount", "User", "Group"):
-                causes.append(f_unsupported("subjects[%d].kind" % i, subject.get("kind", ""), ("ServiceAccount", "User", "Group")))
+                causes.append(
+                    f_unsupported(
+                        "subjects[%d].kind" % i,
+                        subject.get("kind", ""),
+                        ("ServiceAccount", "User", "Group"),
+                    )
+                )
             if subject.get("kind") == "ServiceAccount" and not subject.get("namespace"):
                 causes.append(f_required("subjects[%d].namespace" % i))
     return causes
@@ -263,24 +320,53 @@ def _webhook_causes(obj):
     for i, hook in enumerate(obj.get("webhooks") or ()):
         path, client = "webhooks[%d]" % i, hook.get("clientConfig") or {}
         if bool(client.get("url")) == bool(client.get("service")):
-            causes.append(f_required(path + ".clientConfig", "exactly one of url or service is required"))
+            causes.append(
+                f_required(path + ".clientConfig", "exactly one of url or service is required")
+            )
         if client.get("url") and not client["url"].startswith("https://"):
-            causes.append(f_invalid(path + ".clientConfig.url", client["url"], "'https' is the only allowed URL scheme"))
+            causes.append(
+                f_invalid(
+                    path + ".clientConfig.url",
+                    client["url"],
+                    "'https' is the only allowed URL scheme",
+                )
+            )
         if not hook.get("admissionReviewVersions"):
-            causes.append(f_required(path + ".admissionReviewVersions", "must specify one of v1, v1beta1"))
+            causes.append(
+                f_required(path + ".admissionReviewVersions", "must specify one of v1, v1beta1")
+            )
         elif "v1" not in hook["admissionReviewVersions"]:
-            causes.append(f_invalid(path + ".admissionReviewVersions", hook["admissionReviewVersions"], "must include at "
-                                    "least one of v1"))
+            causes.append(
+                f_invalid(
+                    path + ".admissionReviewVersions",
+                    hook["admissionReviewVersions"],
+                    "must include at " "least one of v1",
+                )
+            )
         if hook.get("sideEffects") not in ("None", "NoneOnDryRun"):
-            causes.append(f_unsupported(path + ".sideEffects", hook.get("sideEffects", ""), ("None", "NoneOnDryRun")))
-        for key, allowed in (("failurePolicy", ("Fail", "Ignore")), ("matchPolicy", ("Equivalent", "Exact"))):
+            causes.append(
+                f_unsupported(
+                    path + ".sideEffects", hook.get("sideEffects", ""), ("None", "NoneOnDryRun")
+                )
+            )
+        for key, allowed in (
+            ("failurePolicy", ("Fail", "Ignore")),
+            ("matchPolicy", ("Equivalent", "Exact")),
+        ):
             if hook[key] not in allowed:
                 causes.append(f_unsupported("%s.%s" % (path, key), hook[key], allowed))
         if not 1 <= hook["timeoutSeconds"] <= 30:
-            causes.append(f_invalid(path + ".timeoutSeconds", hook["timeoutSeconds"], "the timeout value must be between 1 "
-                                    "and 30 seconds"))
+            causes.append(
+                f_invalid(
+                    path + ".timeoutSeconds",
+                    hook["timeoutSeconds"],
+                    "the timeout value must be between 1 " "and 30 seconds",
+                )
+            )
         if hook.get("matchConditions"):
-            causes.append(f_forbidden(path + ".matchConditions", "CEL is not supported by this server"))
+            causes.append(
+                f_forbidden(path + ".matchConditions", "CEL is not supported by this server")
+            )
     return causes
 
 
@@ -292,7 +378,9 @@ def _slice_causes(obj, old):
         causes.append(f_invalid("addressType", kind, "field is immutable"))
     for i, endpoint in enumerate(obj.get("endpoints") or ()):
         if not endpoint.get("addresses"):
-            causes.append(f_required("endpoints[%d].addresses" % i, "must contain at least 1 address"))
+            causes.append(
+                f_required("endpoints[%d].addresses" % i, "must contain at least 1 address")
+            )
         for j, address in enumerate(endpoint.get("addresses") or ()):
             if kind == "FQDN":
                 continue
@@ -300,7 +388,13 @@ def _slice_causes(obj, old):
                 if ipaddress.ip_address(address).version != int(kind[-1]):
                     raise ValueError
             except ValueError:
-                causes.append(f_invalid("endpoints[%d].addresses[%d]" % (i, j), address, "must be a valid %s address" % kind))
+                causes.append(
+                    f_invalid(
+                        "endpoints[%d].addresses[%d]" % (i, j),
+                        address,
+                        "must be a valid %s address" % kind,
+                    )
+                )
     return causes
 
 
@@ -308,7 +402,13 @@ def _lease_causes(obj):
     spec, causes = obj.get("spec") or {}, []
     for key, least in (("leaseDurationSeconds", 1), ("leaseTransitions", 0)):
         if key in spec and spec[key] < least:
-            causes.append(f_invalid("spec." + key, spec[key], "must be greater than %s0" % ("" if least else "or equal to ")))
+            causes.append(
+                f_invalid(
+                    "spec." + key,
+                    spec[key],
+                    "must be greater than %s0" % ("" if least else "or equal to "),
+                )
+            )
     return causes
 
 
@@ -321,7 +421,10 @@ def grace(res, obj, asked):
     """Seconds until the object may go: only a Pod that a node agent runs has any."""
     if res.table != "/pods":
         return 0
-    if not obj["spec"].get("nodeName") or (obj.get("status") or {}).get("phase") in ("Succeeded", "Failed"):
+    if not obj["spec"].get("nodeName") or (obj.get("status") or {}).get("phase") in (
+        "Succeeded",
+        "Failed",
+    ):
         return 0
     if asked is None:
         asked = obj["spec"].get("terminationGracePeriodSeconds", 30)

@@ -43,13 +43,31 @@ class Server:
     def start(self):
         ready, path = self.directory / "ready", self.pki.path
         ready.unlink(missing_ok=True)
-        argv = [sys.executable, "-m", "tests.cluster.apiserver", "--listen", "127.0.0.1:%d" % self.port,
-                "--tls-cert", path("server.crt"), "--tls-key", path("server.key"), "--client-ca", path("ca.crt"),
-                "--sa-key", path("sa.key"), "--token-file", self.tokens, "--ready-file", ready]
+        argv = [
+            sys.executable,
+            "-m",
+            "tests.cluster.apiserver",
+            "--listen",
+            "127.0.0.1:%d" % self.port,
+            "--tls-cert",
+            path("server.crt"),
+            "--tls-key",
+            path("server.key"),
+            "--client-ca",
+            path("ca.crt"),
+            "--sa-key",
+            path("sa.key"),
+            "--token-file",
+            self.tokens,
+            "--ready-file",
+            ready,
+        ]
         for key, value in self.flags.items():
             argv += ["--" + key.replace("_", "-"), str(value)]
         with open(self.directory / "log", "ab") as log:
-            self.process = subprocess.Popen([str(a) for a in argv], cwd=PROJECT, stdout=log, stderr=log)
+            self.process = subprocess.Popen(
+                [str(a) for a in argv], cwd=PROJECT, stdout=log, stderr=log
+            )
         end = time.monotonic() + START_SECONDS
         while not ready.exists():
             assert self.process.poll() is None, self.log()
@@ -70,17 +88,34 @@ class Server:
     def context(self, certificate="admin"):
         context = ssl.create_default_context(cafile=self.pki.path("ca.crt"))
         if certificate:
-            context.load_cert_chain(self.pki.path(certificate + ".crt"), self.pki.path(certificate + ".key"))
+            context.load_cert_chain(
+                self.pki.path(certificate + ".crt"), self.pki.path(certificate + ".key")
+            )
         return context
 
     def client(self, token=None, certificate="admin"):
         return Client(self, token, None if token else certificate)
 
     def kubectl(self, program, *args, check=True, text=None):
-        env = {"PATH": os.environ["PATH"], "HOME": str(self.directory), "KUBECONFIG": str(self.directory / "kubeconfig")}
-        done = subprocess.run([program, *args], input=text, capture_output=True, text=True, env=env, timeout=60,
-                              cwd=self.directory)
-        assert not check or done.returncode == 0, "kubectl %s: %s%s" % (" ".join(args), done.stdout, done.stderr)
+        env = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(self.directory),
+            "KUBECONFIG": str(self.directory / "kubeconfig"),
+        }
+        done = subprocess.run(
+            [program, *args],
+            input=text,
+            capture_output=True,
+            text=True,
+            env=env,
+            timeout=60,
+            cwd=self.directory,
+        )
+        assert not check or done.returncode == 0, "kubectl %s: %s%s" % (
+            " ".join(args),
+            done.stdout,
+            done.stderr,
+        )
         return done
 
 
@@ -93,7 +128,9 @@ class Client:
         self.connection = None
 
     def connect(self, timeout=20):
-        return http.client.HTTPSConnection("127.0.0.1", self.server.port, context=self.context, timeout=timeout)
+        return http.client.HTTPSConnection(
+            "127.0.0.1", self.server.port, context=self.context, timeout=timeout
+        )
 
     def headers(self, **more):
         out = {"Content-Type": "application/json", "Accept": "application/json", **more}
@@ -137,15 +174,22 @@ class Client:
         return self.call("PATCH", path, body, kind="application/merge-patch+json")
 
     def apply(self, path, body, manager, force=False):
-        return self.call("PATCH", "%s?fieldManager=%s%s" % (path, manager, "&force=true" if force else ""), body,
-                         kind="application/apply-patch+yaml")
+        return self.call(
+            "PATCH",
+            "%s?fieldManager=%s%s" % (path, manager, "&force=true" if force else ""),
+            body,
+            kind="application/apply-patch+yaml",
+        )
 
     def watch(self, path, seconds=10):
         """Yields the events of a watch until its time is over."""
         connection = self.connect(seconds + 10)
         try:
-            connection.request("GET", "%s%swatch=true&timeoutSeconds=%d" % (path, "&" if "?" in path else "?", seconds),
-                               headers=self.headers())
+            connection.request(
+                "GET",
+                "%s%swatch=true&timeoutSeconds=%d" % (path, "&" if "?" in path else "?", seconds),
+                headers=self.headers(),
+            )
             for line in connection.getresponse():
                 yield json.loads(line)
         finally:
@@ -191,10 +235,24 @@ def running(**flags):
 
 def add_node(client, name, **spec):
     when = "2026-01-01T00:00:00Z"
-    return client.post("/api/v1/nodes", {
-        "metadata": {"name": name, "labels": {"kubernetes.io/hostname": name}}, "spec": spec, "status": {"conditions": [
-            {"type": "Ready", "status": "True", "reason": "KubeletReady", "lastHeartbeatTime": when,
-             "lastTransitionTime": when}]}})
+    return client.post(
+        "/api/v1/nodes",
+        {
+            "metadata": {"name": name, "labels": {"kubernetes.io/hostname": name}},
+            "spec": spec,
+            "status": {
+                "conditions": [
+                    {
+                        "type": "Ready",
+                        "status": "True",
+                        "reason": "KubeletReady",
+                        "lastHeartbeatTime": when,
+                        "lastTransitionTime": when,
+                    }
+                ]
+            },
+        },
+    )
 
 
 class Kubelets:
@@ -219,7 +277,10 @@ class Kubelets:
                     self._serve(pod)
 
     def _serve(self, pod):
-        path = "/api/v1/namespaces/%s/pods/%s" % (pod["metadata"]["namespace"], pod["metadata"]["name"])
+        path = "/api/v1/namespaces/%s/pods/%s" % (
+            pod["metadata"]["namespace"],
+            pod["metadata"]["name"],
+        )
         if not pod["spec"].get("nodeName"):
             return
         if pod["metadata"].get("deletionTimestamp"):
@@ -227,17 +288,43 @@ class Kubelets:
         elif pod["status"].get("phase") != "Running":
             self.count += 1
             ips = [{"ip": "10.1.0.%d" % self.count}, {"ip": "fd01::%x" % self.count}]
-            self.client.merge(path + "/status", {"status": {
-                "phase": "Running", "podIP": ips[0]["ip"], "podIPs": ips,
-                "conditions": [{"type": "Ready", "status": "True", "lastTransitionTime": pod["metadata"]["creationTimestamp"]}],
-                "containerStatuses": [{"name": c["name"], "ready": True, "restartCount": 0, "image": c["image"], "imageID": "",
-                                       "state": {"running": {}}} for c in pod["spec"]["containers"]]}})
+            self.client.merge(
+                path + "/status",
+                {
+                    "status": {
+                        "phase": "Running",
+                        "podIP": ips[0]["ip"],
+                        "podIPs": ips,
+                        "conditions": [
+                            {
+                                "type": "Ready",
+                                "status": "True",
+                                "lastTransitionTime": pod["metadata"]["creationTimestamp"],
+                            }
+                        ],
+                        "containerStatuses": [
+                            {
+                                "name": c["name"],
+                                "ready": True,
+                                "restartCount": 0,
+                                "image": c["image"],
+                                "imageID": "",
+                                "state": {"running": {}},
+                            }
+                            for c in pod["spec"]["containers"]
+                        ],
+                    }
+                },
+            )
 
 
 def kubectls():
     """The kubectl programs at hand: on PATH, and the one that was built with the real control plane."""
     found = [shutil.which("kubectl")]
-    for directory in (os.environ.get("KUBEBUILDER_ASSETS"), os.path.expanduser("~/.cache/metallb-c/kube-1.20")):
+    for directory in (
+        os.environ.get("KUBEBUILDER_ASSETS"),
+        os.path.expanduser("~/.cache/metallb-c/kube-1.20"),
+    ):
         other = directory and os.path.join(directory, "kubectl")
         if other and os.access(other, os.X_OK) and other not in found:
             found.append(other)

@@ -27,7 +27,16 @@ class _Fixed(AbstractResolver):
 
     async def resolve(self, host, port=0, family=socket.AF_INET):
         kind = socket.AF_INET6 if ":" in self.address else socket.AF_INET
-        return [{"hostname": host, "host": self.address, "port": port, "family": kind, "proto": 0, "flags": socket.AI_NUMERICHOST}]
+        return [
+            {
+                "hostname": host,
+                "host": self.address,
+                "port": port,
+                "family": kind,
+                "proto": 0,
+                "flags": socket.AI_NUMERICHOST,
+            }
+        ]
 
     async def close(self):
         """Holds nothing."""
@@ -36,7 +45,7 @@ class _Fixed(AbstractResolver):
 class Webhooks:
     def __init__(self, store):
         self.store = store
-        self.sessions = {}      # (caBundle, address) -> ClientSession, its connections kept alive
+        self.sessions = {}  # (caBundle, address) -> ClientSession, its connections kept alive
 
     async def close(self):
         for session in self.sessions.values():
@@ -48,9 +57,13 @@ class Webhooks:
         if key not in self.sessions:
             if len(self.sessions) >= SESSIONS_MAX:
                 await self.close()
-            context = ssl.create_default_context(cadata=base64.b64decode(bundle).decode() if bundle else None)
+            context = ssl.create_default_context(
+                cadata=base64.b64decode(bundle).decode() if bundle else None
+            )
             resolver = _Fixed(address) if address else None
-            connector = aiohttp.TCPConnector(ssl=context, resolver=resolver, limit=0, use_dns_cache=False)
+            connector = aiohttp.TCPConnector(
+                ssl=context, resolver=resolver, limit=0, use_dns_cache=False
+            )
             self.sessions[key] = aiohttp.ClientSession(connector=connector)
         return self.sessions[key]
 
@@ -70,8 +83,11 @@ class Webhooks:
                 continue
             for target in slice_.get("ports") or ():
                 if (target.get("name") or "") == (wanted[0].get("name") or ""):
-                    ready += [(e["addresses"][0], target["port"]) for e in slice_.get("endpoints") or ()
-                              if (e.get("conditions") or {}).get("ready", True)]
+                    ready += [
+                        (e["addresses"][0], target["port"])
+                        for e in slice_.get("endpoints") or ()
+                        if (e.get("conditions") or {}).get("ready", True)
+                    ]
         if not ready:
             raise WebhookError('no endpoints available for service "%s"' % name)
         return random.choice(ready)
@@ -84,7 +100,12 @@ class Webhooks:
         else:
             ref = config["service"]
             address, port = self._endpoint(ref)
-            url = "https://%s.%s.svc:%d%s" % (ref["name"], ref["namespace"], port, ref.get("path") or "/")
+            url = "https://%s.%s.svc:%d%s" % (
+                ref["name"],
+                ref["namespace"],
+                port,
+                ref.get("path") or "/",
+            )
         session = await self._session(config.get("caBundle"), address)
         body = json.dumps(review).encode()
         try:
@@ -95,15 +116,23 @@ class Webhooks:
 
     @staticmethod
     async def _post(session, url, body, seconds):
-        async with session.post(url, data=body, headers={"Content-Type": "application/json"}, allow_redirects=False,
-                                timeout=aiohttp.ClientTimeout(total=seconds)) as reply:
+        async with session.post(
+            url,
+            data=body,
+            headers={"Content-Type": "application/json"},
+            allow_redirects=False,
+            timeout=aiohttp.ClientTimeout(total=seconds),
+        ) as reply:
             body = b""
             async for chunk in reply.content.iter_any():
                 body += chunk
                 if len(body) > ANSWER_MAX:
                     raise WebhookError("the answer has more than %d bytes" % ANSWER_MAX)
             if reply.status != 200:
-                raise WebhookError("the server answered %d: %s" % (reply.status, body[:200].decode(errors="replace")))
+                raise WebhookError(
+                    "the server answered %d: %s"
+                    % (reply.status, body[:200].decode(errors="replace"))
+                )
             answer = json.loads(body)
             if not isinstance(answer, dict):
                 raise WebhookError("the answer is no object")

@@ -10,7 +10,12 @@ UNREACHABLE = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
 
 
 def _probe(probe):
-    for key, value in (("timeoutSeconds", 1), ("periodSeconds", 10), ("successThreshold", 1), ("failureThreshold", 3)):
+    for key, value in (
+        ("timeoutSeconds", 1),
+        ("periodSeconds", 10),
+        ("successThreshold", 1),
+        ("failureThreshold", 3),
+    ):
         if not probe.get(key):
             probe[key] = value
     if "httpGet" in probe:
@@ -63,7 +68,11 @@ def _volume(volume):
 
 
 def pod_spec(spec):
-    for key, value in (("restartPolicy", "Always"), ("dnsPolicy", "ClusterFirst"), ("schedulerName", "default-scheduler")):
+    for key, value in (
+        ("restartPolicy", "Always"),
+        ("dnsPolicy", "ClusterFirst"),
+        ("schedulerName", "default-scheduler"),
+    ):
         if not spec.get(key):
             spec[key] = value
     spec.setdefault("terminationGracePeriodSeconds", 30)
@@ -86,29 +95,65 @@ def pod(obj, store):
     spec.setdefault("enableServiceLinks", True)
     spec.setdefault("preemptionPolicy", "PreemptLowerPriority")
     spec.setdefault("priority", 0)
-    spec["serviceAccountName"] = spec["serviceAccount"] = spec.get("serviceAccountName") or "default"
+    spec["serviceAccountName"] = spec["serviceAccount"] = (
+        spec.get("serviceAccountName") or "default"
+    )
     have = spec.setdefault("tolerations", [])
     for key in UNREACHABLE:
-        if not any(t.get("key") in (key, None, "") and t.get("effect") in ("NoExecute", None, "") for t in have):
-            have.append({"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300})
+        if not any(
+            t.get("key") in (key, None, "") and t.get("effect") in ("NoExecute", None, "")
+            for t in have
+        ):
+            have.append(
+                {"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300}
+            )
     _token_volume(obj, spec, store)
 
 
 def _token_volume(obj, spec, store):
-    account = store.get("/serviceaccounts", obj["metadata"].get("namespace"), spec["serviceAccountName"])
+    account = store.get(
+        "/serviceaccounts", obj["metadata"].get("namespace"), spec["serviceAccountName"]
+    )
     wants = spec.get("automountServiceAccountToken")
     if wants is None and account is not None:
         wants = account.obj.get("automountServiceAccountToken")
     path = "/var/run/secrets/kubernetes.io/serviceaccount"
     boxes = (spec.get("containers") or []) + (spec.get("initContainers") or [])
-    if wants is False or all(any(m.get("mountPath") == path for m in b.get("volumeMounts") or ()) for b in boxes):
+    if wants is False or all(
+        any(m.get("mountPath") == path for m in b.get("volumeMounts") or ()) for b in boxes
+    ):
         return
     name = "kube-api-access"
-    spec.setdefault("volumes", []).append({"name": name, "projected": {"defaultMode": 0o644, "sources": [
-        {"serviceAccountToken": {"expirationSeconds": 3607, "path": "token"}},
-        {"configMap": {"name": "kube-root-ca.crt", "items": [{"key": "ca.crt", "path": "ca.crt"}]}},
-        {"downwardAPI": {"items": [{"path": "namespace", "fieldRef": {"apiVersion": "v1",
-                                                                      "fieldPath": "metadata.namespace"}}]}}]}})
+    spec.setdefault("volumes", []).append(
+        {
+            "name": name,
+            "projected": {
+                "defaultMode": 0o644,
+                "sources": [
+                    {"serviceAccountToken": {"expirationSeconds": 3607, "path": "token"}},
+                    {
+                        "configMap": {
+                            "name": "kube-root-ca.crt",
+                            "items": [{"key": "ca.crt", "path": "ca.crt"}],
+                        }
+                    },
+                    {
+                        "downwardAPI": {
+                            "items": [
+                                {
+                                    "path": "namespace",
+                                    "fieldRef": {
+                                        "apiVersion": "v1",
+                                        "fieldPath": "metadata.namespace",
+                                    },
+                                }
+                            ]
+                        }
+                    },
+                ],
+            },
+        }
+    )
     for box in boxes:
         mounts = box.setdefault("volumeMounts", [])
         if not any(m.get("mountPath") == path for m in mounts):
@@ -123,14 +168,20 @@ def qos(spec):
     for r in res:
         limits = r.get("limits") or {}
         requests = r.get("requests") or limits
-        if any(k not in limits or limits[k] != requests.get(k, limits[k]) for k in ("cpu", "memory")):
+        if any(
+            k not in limits or limits[k] != requests.get(k, limits[k]) for k in ("cpu", "memory")
+        ):
             return "Burstable"
     return "Guaranteed"
 
 
 def deployment(obj):
     spec = obj.setdefault("spec", {})
-    for key, value in (("replicas", 1), ("revisionHistoryLimit", 10), ("progressDeadlineSeconds", 600)):
+    for key, value in (
+        ("replicas", 1),
+        ("revisionHistoryLimit", 10),
+        ("progressDeadlineSeconds", 600),
+    ):
         spec.setdefault(key, value)
     strategy = spec.setdefault("strategy", {})
     strategy.setdefault("type", "RollingUpdate")
@@ -177,8 +228,14 @@ def pod_spec_causes(spec, path):
             if not name:
                 causes.append(f_required(where + ".name"))
             elif not DNS_LABEL.match(name) or len(name) > 63:
-                causes.append(f_invalid(where + ".name", name, "a lowercase RFC 1123 label must consist of lower case "
-                                        "alphanumeric characters or '-'"))
+                causes.append(
+                    f_invalid(
+                        where + ".name",
+                        name,
+                        "a lowercase RFC 1123 label must consist of lower case "
+                        "alphanumeric characters or '-'",
+                    )
+                )
             if name in names:
                 causes.append(f_duplicate(where + ".name", name))
             names.add(name)
@@ -186,14 +243,28 @@ def pod_spec_causes(spec, path):
                 causes.append(f_required(where + ".image"))
             for j, mount in enumerate(box.get("volumeMounts") or ()):
                 if mount.get("name") not in volumes:
-                    causes.append(Cause(
-                        "FieldValueNotFound", "%s.volumeMounts[%d].name" % (where, j), 'Not found: "%s"' % mount.get("name")))
+                    causes.append(
+                        Cause(
+                            "FieldValueNotFound",
+                            "%s.volumeMounts[%d].name" % (where, j),
+                            'Not found: "%s"' % mount.get("name"),
+                        )
+                    )
             _port_causes(box, where, spec.get("hostNetwork"), causes)
     if spec.get("restartPolicy") not in ("Always", "OnFailure", "Never"):
-        causes.append(f_unsupported(path + ".restartPolicy", spec.get("restartPolicy"), ("Always", "OnFailure", "Never")))
+        causes.append(
+            f_unsupported(
+                path + ".restartPolicy", spec.get("restartPolicy"), ("Always", "OnFailure", "Never")
+            )
+        )
     if (spec.get("terminationGracePeriodSeconds") or 0) < 0:
-        causes.append(f_invalid(path + ".terminationGracePeriodSeconds", spec["terminationGracePeriodSeconds"],
-                                "must be greater than or equal to 0"))
+        causes.append(
+            f_invalid(
+                path + ".terminationGracePeriodSeconds",
+                spec["terminationGracePeriodSeconds"],
+                "must be greater than or equal to 0",
+            )
+        )
     return causes
 
 
@@ -201,11 +272,21 @@ def _port_causes(box, where, host_network, causes):
     for j, port in enumerate(box.get("ports") or ()):
         number = port.get("containerPort")
         if not isinstance(number, int) or not 1 <= number <= 65535:
-            causes.append(f_invalid("%s.ports[%d].containerPort" % (where, j), number or 0, "must be between 1 and 65535, "
-                                    "inclusive"))
+            causes.append(
+                f_invalid(
+                    "%s.ports[%d].containerPort" % (where, j),
+                    number or 0,
+                    "must be between 1 and 65535, " "inclusive",
+                )
+            )
         if host_network and port.get("hostPort") not in (None, 0, number):
-            causes.append(f_invalid("%s.ports[%d].containerPort" % (where, j), number, "must match `hostPort` when "
-                                    "`hostNetwork` is true"))
+            causes.append(
+                f_invalid(
+                    "%s.ports[%d].containerPort" % (where, j),
+                    number,
+                    "must match `hostPort` when " "`hostNetwork` is true",
+                )
+            )
 
 
 def pod_causes(obj, old):
@@ -213,15 +294,24 @@ def pod_causes(obj, old):
     if old and not causes:
         before, after = _frozen(old["spec"]), _frozen(obj["spec"])
         if before != after:
-            causes.append(f_forbidden("spec", "pod updates may not change fields other than `spec.containers[*].image`,"
-                                      "`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only "
-                                      "additions to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be "
-                                      "set to 1 if it was previously negative)"))
+            causes.append(
+                f_forbidden(
+                    "spec",
+                    "pod updates may not change fields other than `spec.containers[*].image`,"
+                    "`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only "
+                    "additions to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be "
+                    "set to 1 if it was previously negative)",
+                )
+            )
     return causes
 
 
 def _frozen(spec):
-    out = {k: v for k, v in spec.items() if k not in ("activeDeadlineSeconds", "tolerations", "schedulingGates")}
+    out = {
+        k: v
+        for k, v in spec.items()
+        if k not in ("activeDeadlineSeconds", "tolerations", "schedulingGates")
+    }
     for key in ("containers", "initContainers"):
         if key in out:
             out[key] = [{k: v for k, v in c.items() if k != "image"} for c in out[key]]
@@ -234,13 +324,24 @@ def workload_causes(obj, old):
     if not selector or not (selector.get("matchLabels") or selector.get("matchExpressions")):
         causes.append(f_required("spec.selector"))
     elif not match_object(selector, (template.get("metadata") or {}).get("labels")):
-        causes.append(f_invalid("spec.template.metadata.labels", (template.get("metadata") or {}).get("labels") or {},
-                                "`selector` does not match template `labels`"))
+        causes.append(
+            f_invalid(
+                "spec.template.metadata.labels",
+                (template.get("metadata") or {}).get("labels") or {},
+                "`selector` does not match template `labels`",
+            )
+        )
     if (spec.get("replicas") or 0) < 0:
-        causes.append(f_invalid("spec.replicas", spec["replicas"], "must be greater than or equal to 0"))
+        causes.append(
+            f_invalid("spec.replicas", spec["replicas"], "must be greater than or equal to 0")
+        )
     causes += pod_spec_causes(template.get("spec") or {}, "spec.template.spec")
     if (template.get("spec") or {}).get("restartPolicy", "Always") != "Always":
-        causes.append(f_unsupported("spec.template.spec.restartPolicy", template["spec"]["restartPolicy"], ("Always",)))
+        causes.append(
+            f_unsupported(
+                "spec.template.spec.restartPolicy", template["spec"]["restartPolicy"], ("Always",)
+            )
+        )
     if old and old["spec"].get("selector") != selector:
         causes.append(f_invalid("spec.selector", selector, "field is immutable"))
     return causes

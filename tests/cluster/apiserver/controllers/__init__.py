@@ -13,6 +13,14 @@ from .scheduler import Scheduler
 
 def start(parts, args):
     """-> the running tasks, to be cancelled at the end."""
-    all_ = [Namespaces(parts), Garbage(parts), Scheduler(parts), ReplicaSets(parts), Deployments(parts),
-            DaemonSets(parts), Endpoints(parts), Nodes(parts, args.node_monitor_grace_period)]
+    all_ = [
+        Namespaces(parts),
+        Garbage(parts),
+        Scheduler(parts),
+        ReplicaSets(parts),
+        Deployments(parts),
+        DaemonSets(parts),
+        Endpoints(parts),
+        Nodes(parts, args.node_monitor_grace_period),
+    ]
     return [asyncio.get_running_loop().create_task(c.run()) for c in all_]

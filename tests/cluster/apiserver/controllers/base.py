@@ -17,6 +17,7 @@ RETRY_SECONDS_MAX = 5.0
 
 class Controller:
     """Level-based: `heard` marks keys dirty, `reconcile` brings one key's objects to the wanted state."""
+
     name = ""
 
     def __init__(self, parts):
@@ -81,13 +82,19 @@ class Controller:
 
         def change(cur):
             cur["status"] = status
+
         await self.rest.internal_status(res, md.get("namespace"), md["name"], change, self.ctx())
 
     async def remove(self, res, obj, **options):
         md = obj["metadata"]
         try:
-            await self.rest.delete(res, md.get("namespace"), md["name"],
-                                   {"preconditions": {"uid": md["uid"]}, **options}, self.ctx())
+            await self.rest.delete(
+                res,
+                md.get("namespace"),
+                md["name"],
+                {"preconditions": {"uid": md["uid"]}, **options},
+                self.ctx(),
+            )
         except ApiError as err:
             if err.code not in (404, 409):
                 raise
@@ -100,20 +107,41 @@ class Controller:
         name = "%s.%s" % (md["name"][:220], hashlib.sha256(text.encode()).hexdigest()[:16])
         res = self.res("", "events")
         if self.store.get(res.table, ns, name):
+
             def count(old):
                 old["count"] = old.get("count", 1) + 1
                 old["lastTimestamp"] = when
                 return old
+
             await self.rest.change(res, ns, name, "", count, self.ctx(), retry=True)
             return
-        ref = {"kind": obj["kind"], "apiVersion": obj["apiVersion"], "name": md["name"], "uid": md["uid"],
-               "resourceVersion": md["resourceVersion"]}
+        ref = {
+            "kind": obj["kind"],
+            "apiVersion": obj["apiVersion"],
+            "name": md["name"],
+            "uid": md["uid"],
+            "resourceVersion": md["resourceVersion"],
+        }
         if md.get("namespace"):
             ref["namespace"] = ns
-        await self.rest.create(res, ns, {
-            "metadata": {"name": name}, "involvedObject": ref, "type": kind, "reason": reason, "message": message,
-            "source": {"component": self.name}, "reportingComponent": self.name, "reportingInstance": "",
-            "firstTimestamp": when, "lastTimestamp": when, "count": 1}, self.ctx())
+        await self.rest.create(
+            res,
+            ns,
+            {
+                "metadata": {"name": name},
+                "involvedObject": ref,
+                "type": kind,
+                "reason": reason,
+                "message": message,
+                "source": {"component": self.name},
+                "reportingComponent": self.name,
+                "reportingInstance": "",
+                "firstTimestamp": when,
+                "lastTimestamp": when,
+                "count": 1,
+            },
+            self.ctx(),
+        )
 
 
 def key_of(obj):
@@ -128,8 +156,14 @@ def controller_of(obj):
 
 
 def owner_ref(obj):
-    return {"apiVersion": obj["apiVersion"], "kind": obj["kind"], "name": obj["metadata"]["name"],
-            "uid": obj["metadata"]["uid"], "controller": True, "blockOwnerDeletion": True}
+    return {
+        "apiVersion": obj["apiVersion"],
+        "kind": obj["kind"],
+        "name": obj["metadata"]["name"],
+        "uid": obj["metadata"]["uid"],
+        "controller": True,
+        "blockOwnerDeletion": True,
+    }
 
 
 def owned(store, table, owner):
@@ -157,8 +191,9 @@ def is_ready(pod):
 
 
 def is_active(pod):
-    return (pod.get("status") or {}).get("phase") not in ("Succeeded", "Failed") \
-        and not pod["metadata"].get("deletionTimestamp")
+    return (pod.get("status") or {}).get("phase") not in ("Succeeded", "Failed") and not pod[
+        "metadata"
+    ].get("deletionTimestamp")
 
 
 def seconds_since(stamp):
@@ -207,13 +242,24 @@ def set_condition(conds, kind, status, reason, message, updates=False):
             if same and cond.get("reason") == reason and cond.get("message") == message:
                 out.append(cond)
                 continue
-            cond = {**cond, "status": status, "reason": reason, "message": message,
-                    "lastTransitionTime": cond["lastTransitionTime"] if same else when}
+            cond = {
+                **cond,
+                "status": status,
+                "reason": reason,
+                "message": message,
+                "lastTransitionTime": cond["lastTransitionTime"] if same else when,
+            }
             if updates:
                 cond["lastUpdateTime"] = when
         out.append(cond)
     if not found:
-        cond = {"type": kind, "status": status, "reason": reason, "message": message, "lastTransitionTime": when}
+        cond = {
+            "type": kind,
+            "status": status,
+            "reason": reason,
+            "message": message,
+            "lastTransitionTime": when,
+        }
         if updates:
             cond["lastUpdateTime"] = when
         out.append(cond)
@@ -223,8 +269,14 @@ def set_condition(conds, kind, status, reason, message, updates=False):
 def pod_from(template, owner, prefix, labels=None):
     """A Pod of `template`, controlled by `owner`."""
     meta = template.get("metadata") or {}
-    out = {"metadata": {"generateName": prefix + "-", "labels": {**(meta.get("labels") or {}), **(labels or {})},
-                        "ownerReferences": [owner_ref(owner)]}, "spec": json.loads(json.dumps(template["spec"]))}
+    out = {
+        "metadata": {
+            "generateName": prefix + "-",
+            "labels": {**(meta.get("labels") or {}), **(labels or {})},
+            "ownerReferences": [owner_ref(owner)],
+        },
+        "spec": json.loads(json.dumps(template["spec"])),
+    }
     if meta.get("annotations"):
         out["metadata"]["annotations"] = dict(meta["annotations"])
     if meta.get("finalizers"):

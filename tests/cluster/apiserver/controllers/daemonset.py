@@ -3,18 +3,35 @@
 apps/v1 DaemonSet with RollingUpdate (maxUnavailable) and OnDelete; ControllerRevisions are left out, so there is no
 `rollout undo` for it.
 """
-from .base import Controller, available_in, controller_of, is_active, key_of, owned, pod_from, portion, template_hash
+from .base import (
+    Controller,
+    available_in,
+    controller_of,
+    is_active,
+    key_of,
+    owned,
+    pod_from,
+    portion,
+    template_hash,
+)
 from .placement import affinity_allows, tolerated
 
 HASH = "controller-revision-hash"
-_EXTRA = [("not-ready", "NoExecute"), ("unreachable", "NoExecute"), ("disk-pressure", "NoSchedule"),
-          ("memory-pressure", "NoSchedule"), ("pid-pressure", "NoSchedule"), ("unschedulable", "NoSchedule")]
+_EXTRA = [
+    ("not-ready", "NoExecute"),
+    ("unreachable", "NoExecute"),
+    ("disk-pressure", "NoSchedule"),
+    ("memory-pressure", "NoSchedule"),
+    ("pid-pressure", "NoSchedule"),
+    ("unschedulable", "NoSchedule"),
+]
 
 
 def _tolerations(spec):
     extra = _EXTRA + ([("network-unavailable", "NoSchedule")] if spec.get("hostNetwork") else [])
     return (spec.get("tolerations") or []) + [
-        {"key": "node.kubernetes.io/" + k, "operator": "Exists", "effect": e} for k, e in extra]
+        {"key": "node.kubernetes.io/" + k, "operator": "Exists", "effect": e} for k, e in extra
+    ]
 
 
 class DaemonSets(Controller):
@@ -27,8 +44,11 @@ class DaemonSets(Controller):
             ref = controller_of(event.entry.obj)
             if ref and ref["kind"] == "DaemonSet":
                 self.add((event.entry.obj["metadata"]["namespace"], ref["name"]))
-        elif table == "/nodes" and (event.old is None or event.type == "DELETED" or _shape(event.old.obj) !=
-                                    _shape(event.entry.obj)):
+        elif table == "/nodes" and (
+            event.old is None
+            or event.type == "DELETED"
+            or _shape(event.old.obj) != _shape(event.entry.obj)
+        ):
             self.prime()
 
     def prime(self):
@@ -73,8 +93,13 @@ class DaemonSets(Controller):
             live = [p for p in here if is_active(p)]
             for pod in here:
                 if (pod.get("status") or {}).get("phase") in ("Failed", "Succeeded"):
-                    await self.event(ds, "Warning", "FailedDaemonPod", "Found failed daemon pod %s on node %s, will try to "
-                                     "kill it" % (pod["metadata"]["name"], name))
+                    await self.event(
+                        ds,
+                        "Warning",
+                        "FailedDaemonPod",
+                        "Found failed daemon pod %s on node %s, will try to "
+                        "kill it" % (pod["metadata"]["name"], name),
+                    )
                     await self.remove(res, pod)
             if not stay:
                 for pod in live:
@@ -89,22 +114,38 @@ class DaemonSets(Controller):
                 await self.remove(res, pod)
 
     async def _create(self, ds, node, digest):
-        pod = pod_from(ds["spec"]["template"], ds, ds["metadata"]["name"], {HASH: digest, "pod-template-generation":
-                       str(ds["metadata"]["generation"])})
+        pod = pod_from(
+            ds["spec"]["template"],
+            ds,
+            ds["metadata"]["name"],
+            {HASH: digest, "pod-template-generation": str(ds["metadata"]["generation"])},
+        )
         pod["spec"]["tolerations"] = _tolerations(pod["spec"])
         required = pod["spec"].setdefault("affinity", {}).setdefault("nodeAffinity", {})
         term = {"key": "metadata.name", "operator": "In", "values": [node]}
-        required["requiredDuringSchedulingIgnoredDuringExecution"] = {"nodeSelectorTerms": [{"matchFields": [term]}]}
-        made = await self.rest.create(self.res("", "pods"), ds["metadata"]["namespace"], pod, self.ctx())
-        await self.event(ds, "Normal", "SuccessfulCreate", "Created pod: " + made["metadata"]["name"])
+        required["requiredDuringSchedulingIgnoredDuringExecution"] = {
+            "nodeSelectorTerms": [{"matchFields": [term]}]
+        }
+        made = await self.rest.create(
+            self.res("", "pods"), ds["metadata"]["namespace"], pod, self.ctx()
+        )
+        await self.event(
+            ds, "Normal", "SuccessfulCreate", "Created pod: " + made["metadata"]["name"]
+        )
 
     def _runnable(self, ds):
-        return [e.obj["metadata"]["name"] for e in self.store.table("/nodes").items() if self._wants(ds, e.obj)[0]]
+        return [
+            e.obj["metadata"]["name"]
+            for e in self.store.table("/nodes").items()
+            if self._wants(ds, e.obj)[0]
+        ]
 
     async def _roll(self, ds, digest):
         """Deletes Pods of an older template: those not available at once, the others within maxUnavailable."""
         nodes, pods = self._runnable(ds), self._by_node(ds)
-        budget = portion(ds["spec"]["updateStrategy"]["rollingUpdate"].get("maxUnavailable", 1), len(nodes), True)
+        budget = portion(
+            ds["spec"]["updateStrategy"]["rollingUpdate"].get("maxUnavailable", 1), len(nodes), True
+        )
         stale = []
         for name in nodes:
             live = [p for p in pods.get(name, ()) if is_active(p)]
@@ -118,7 +159,9 @@ class DaemonSets(Controller):
             if not up or budget > 0:
                 budget -= 1 if up else 0
                 await self.remove(self.res("", "pods"), pod)
-                await self.event(ds, "Normal", "SuccessfulDelete", "Deleted pod: " + pod["metadata"]["name"])
+                await self.event(
+                    ds, "Normal", "SuccessfulDelete", "Deleted pod: " + pod["metadata"]["name"]
+                )
 
     async def _status(self, key, digest):
         entry = self.store.get("apps/daemonsets", *key)
@@ -126,8 +169,13 @@ class DaemonSets(Controller):
             return
         ds = entry.obj
         nodes, pods = set(self._runnable(ds)), self._by_node(ds)
-        status = {"currentNumberScheduled": 0, "numberMisscheduled": 0, "desiredNumberScheduled": len(nodes),
-                  "numberReady": 0, "observedGeneration": ds["metadata"]["generation"]}
+        status = {
+            "currentNumberScheduled": 0,
+            "numberMisscheduled": 0,
+            "desiredNumberScheduled": len(nodes),
+            "numberReady": 0,
+            "observedGeneration": ds["metadata"]["generation"],
+        }
         updated = available = 0
         for name, here in pods.items():
             live = [p for p in here if is_active(p) and p["spec"].get("nodeName")]
@@ -142,8 +190,11 @@ class DaemonSets(Controller):
                 status["numberReady"] += any(w is not None for w in waits)
                 available += any(w == 0 for w in waits)
                 updated += live[0]["metadata"]["labels"].get(HASH) == digest
-        for field, count in (("updatedNumberScheduled", updated), ("numberAvailable", available),
-                             ("numberUnavailable", len(nodes) - available)):
+        for field, count in (
+            ("updatedNumberScheduled", updated),
+            ("numberAvailable", available),
+            ("numberUnavailable", len(nodes) - available),
+        ):
             if count:
                 status[field] = count
         await self.status(self.res("apps", "daemonsets"), ds, status)
@@ -157,5 +208,7 @@ def _node_of(pod):
     """The node a daemon Pod runs on or is meant for."""
     if pod["spec"].get("nodeName"):
         return pod["spec"]["nodeName"]
-    terms = pod["spec"]["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]["nodeSelectorTerms"]
+    terms = pod["spec"]["affinity"]["nodeAffinity"][
+        "requiredDuringSchedulingIgnoredDuringExecution"
+    ]["nodeSelectorTerms"]
     return terms[0]["matchFields"][0]["values"][0]

@@ -4,8 +4,18 @@ Owns: the ReplicaSets of Deployments and their status. apps/v1; collisions of te
 """
 import json
 
-from .base import Controller, controller_of, is_active, key_of, owned, owner_ref, portion, seconds_since, \
-    set_condition, template_hash
+from .base import (
+    Controller,
+    controller_of,
+    is_active,
+    key_of,
+    owned,
+    owner_ref,
+    portion,
+    seconds_since,
+    set_condition,
+    template_hash,
+)
 
 REVISION = "deployment.kubernetes.io/revision"
 DESIRED = "deployment.kubernetes.io/desired-replicas"
@@ -46,7 +56,9 @@ class Deployments(Controller):
         dep = entry.obj
         sets = owned(self.store, "apps/replicasets", dep)
         digest = template_hash(dep["spec"]["template"])
-        new = next((s for s in sets if s["metadata"]["labels"].get("pod-template-hash") == digest), None)
+        new = next(
+            (s for s in sets if s["metadata"]["labels"].get("pod-template-hash") == digest), None
+        )
         old = [s for s in sets if s is not new]
         if not dep["metadata"].get("deletionTimestamp"):
             if dep["spec"].get("paused"):
@@ -59,20 +71,35 @@ class Deployments(Controller):
 
     async def _revision(self, dep, new, old, digest):
         """Makes sure that the newest ReplicaSet exists and has the highest revision."""
-        last = max([int((s["metadata"].get("annotations") or {}).get(REVISION, 0)) for s in old] or [0])
+        last = max(
+            [int((s["metadata"].get("annotations") or {}).get(REVISION, 0)) for s in old] or [0]
+        )
         if new is None:
             new = await self._create(dep, digest, last + 1)
         notes = new["metadata"].get("annotations") or {}
         revision = notes.get(REVISION, "0")
         if int(revision) <= last:
             revision = str(last + 1)
-            new = await self._patch(new, lambda o: o["metadata"].setdefault("annotations", {}).update({REVISION: revision}))
+            new = await self._patch(
+                new,
+                lambda o: o["metadata"].setdefault("annotations", {}).update({REVISION: revision}),
+            )
         if (dep["metadata"].get("annotations") or {}).get(REVISION) != revision:
+
             def note(obj):
                 obj["metadata"].setdefault("annotations", {})[REVISION] = revision
                 return obj
+
             md = dep["metadata"]
-            await self.rest.change(self.res("apps", "deployments"), md["namespace"], md["name"], "", note, self.ctx(), True)
+            await self.rest.change(
+                self.res("apps", "deployments"),
+                md["namespace"],
+                md["name"],
+                "",
+                note,
+                self.ctx(),
+                True,
+            )
         return new
 
     async def _create(self, dep, digest, revision):
@@ -81,21 +108,36 @@ class Deployments(Controller):
         selector = json.loads(json.dumps(dep["spec"]["selector"]))
         selector.setdefault("matchLabels", {})["pod-template-hash"] = digest
         md = dep["metadata"]
-        obj = {"metadata": {"name": "%s-%s" % (md["name"], digest), "ownerReferences": [owner_ref(dep)],
-                            "labels": template["metadata"]["labels"],
-                            "annotations": {REVISION: str(revision), DESIRED: str(dep["spec"]["replicas"])}},
-               "spec": {"replicas": 0, "selector": selector, "template": template}}
+        obj = {
+            "metadata": {
+                "name": "%s-%s" % (md["name"], digest),
+                "ownerReferences": [owner_ref(dep)],
+                "labels": template["metadata"]["labels"],
+                "annotations": {REVISION: str(revision), DESIRED: str(dep["spec"]["replicas"])},
+            },
+            "spec": {"replicas": 0, "selector": selector, "template": template},
+        }
         if dep["spec"].get("minReadySeconds"):
             obj["spec"]["minReadySeconds"] = dep["spec"]["minReadySeconds"]
-        return await self.rest.create(self.res("apps", "replicasets"), md["namespace"], obj, self.ctx())
+        return await self.rest.create(
+            self.res("apps", "replicasets"), md["namespace"], obj, self.ctx()
+        )
 
     async def _patch(self, rs, fn):
         def change(obj):
             fn(obj)
             return obj
+
         md = rs["metadata"]
-        return await self.rest.change(self.res("apps", "replicasets"), md["namespace"], md["name"], "", change, self.ctx(),
-                                      True)
+        return await self.rest.change(
+            self.res("apps", "replicasets"),
+            md["namespace"],
+            md["name"],
+            "",
+            change,
+            self.ctx(),
+            True,
+        )
 
     async def _set(self, dep, rs, replicas):
         if rs["spec"]["replicas"] == replicas:
@@ -103,8 +145,13 @@ class Deployments(Controller):
         verb = "up" if replicas > rs["spec"]["replicas"] else "down"
         before = rs["spec"]["replicas"]
         await self._patch(rs, lambda o: o["spec"].update(replicas=replicas))
-        await self.event(dep, "Normal", "ScalingReplicaSet", "Scaled %s replica set %s from %d to %d"
-                         % (verb, rs["metadata"]["name"], before, replicas))
+        await self.event(
+            dep,
+            "Normal",
+            "ScalingReplicaSet",
+            "Scaled %s replica set %s from %d to %d"
+            % (verb, rs["metadata"]["name"], before, replicas),
+        )
 
     async def _scale_paused(self, dep, new, old):
         live = [s for s in ([new] if new else []) + old if s["spec"]["replicas"]]
@@ -117,8 +164,11 @@ class Deployments(Controller):
         if dep["spec"]["strategy"]["type"] == "Recreate":
             for rs in active:
                 await self._set(dep, rs, 0)
-            if not any(is_active(p) or p["metadata"].get("deletionTimestamp")
-                       for s in old for p in owned(self.store, "/pods", s)):
+            if not any(
+                is_active(p) or p["metadata"].get("deletionTimestamp")
+                for s in old
+                for p in owned(self.store, "/pods", s)
+            ):
                 await self._set(dep, new, want)
             return
         rolling = dep["spec"]["strategy"].get("rollingUpdate") or {}
@@ -146,7 +196,11 @@ class Deployments(Controller):
                 budget -= take
                 await self._set(dep, rs, rs["spec"]["replicas"] - take)
                 return
-        spare = sum(_count(s, "availableReplicas") for s in active) + _count(new, "availableReplicas") - least
+        spare = (
+            sum(_count(s, "availableReplicas") for s in active)
+            + _count(new, "availableReplicas")
+            - least
+        )
         for rs in active:
             take = min(rs["spec"]["replicas"], max(spare, 0))
             if take:
@@ -156,7 +210,7 @@ class Deployments(Controller):
     async def _history(self, dep, old):
         empty = [s for s in old if not s["spec"]["replicas"] and not _count(s, "replicas")]
         empty.sort(key=lambda s: int((s["metadata"].get("annotations") or {}).get(REVISION, 0)))
-        for rs in empty[:max(len(empty) - dep["spec"]["revisionHistoryLimit"], 0)]:
+        for rs in empty[: max(len(empty) - dep["spec"]["revisionHistoryLimit"], 0)]:
             await self.remove(self.res("apps", "replicasets"), rs)
 
     async def _status(self, key, digest):
@@ -165,21 +219,40 @@ class Deployments(Controller):
             return
         dep = entry.obj
         sets = owned(self.store, "apps/replicasets", dep)
-        new = next((s for s in sets if s["metadata"]["labels"].get("pod-template-hash") == digest), None)
+        new = next(
+            (s for s in sets if s["metadata"]["labels"].get("pod-template-hash") == digest), None
+        )
         want, was = dep["spec"]["replicas"], dep.get("status") or {}
-        have = {f: sum(_count(s, f) for s in sets) for f in ("replicas", "readyReplicas", "availableReplicas")}
+        have = {
+            f: sum(_count(s, f) for s in sets)
+            for f in ("replicas", "readyReplicas", "availableReplicas")
+        }
         have["updatedReplicas"] = _count(new, "replicas") if new else 0
-        have["unavailableReplicas"] = max(max(have["replicas"], want) - have["availableReplicas"], 0)
+        have["unavailableReplicas"] = max(
+            max(have["replicas"], want) - have["availableReplicas"], 0
+        )
         status = {k: v for k, v in have.items() if v}
         status["observedGeneration"] = dep["metadata"]["generation"]
         rolling = dep["spec"]["strategy"].get("rollingUpdate") or {}
         missing = portion(rolling.get("maxUnavailable", 0), want, False)
         if have["availableReplicas"] >= want - missing:
-            conds = set_condition(was.get("conditions"), "Available", "True", "MinimumReplicasAvailable",
-                                  "Deployment has minimum availability.", True)
+            conds = set_condition(
+                was.get("conditions"),
+                "Available",
+                "True",
+                "MinimumReplicasAvailable",
+                "Deployment has minimum availability.",
+                True,
+            )
         else:
-            conds = set_condition(was.get("conditions"), "Available", "False", "MinimumReplicasUnavailable",
-                                  "Deployment does not have minimum availability.", True)
+            conds = set_condition(
+                was.get("conditions"),
+                "Available",
+                "False",
+                "MinimumReplicasUnavailable",
+                "Deployment does not have minimum availability.",
+                True,
+            )
         status["conditions"] = self._progress(key, dep, new, have, conds)
         await self.status(self.res("apps", "deployments"), dep, status)
 
@@ -187,23 +260,47 @@ class Deployments(Controller):
         want, was = dep["spec"]["replicas"], dep.get("status") or {}
         name = new["metadata"]["name"] if new else dep["metadata"]["name"]
         if have["updatedReplicas"] == have["replicas"] == have["availableReplicas"] == want:
-            return set_condition(conds, "Progressing", "True", "NewReplicaSetAvailable",
-                                 'ReplicaSet "%s" has successfully progressed.' % name, True)
+            return set_condition(
+                conds,
+                "Progressing",
+                "True",
+                "NewReplicaSetAvailable",
+                'ReplicaSet "%s" has successfully progressed.' % name,
+                True,
+            )
         cond = next((c for c in conds if c["type"] == "Progressing"), None)
-        moved = any(have[f] != was.get(f, 0) for f in have) or \
-            was.get("observedGeneration") != dep["metadata"]["generation"]
-        if cond is None or moved and cond["reason"] != "ProgressDeadlineExceeded" or cond["reason"] == \
-                "NewReplicaSetAvailable":
+        moved = (
+            any(have[f] != was.get(f, 0) for f in have)
+            or was.get("observedGeneration") != dep["metadata"]["generation"]
+        )
+        if (
+            cond is None
+            or moved
+            and cond["reason"] != "ProgressDeadlineExceeded"
+            or cond["reason"] == "NewReplicaSetAvailable"
+        ):
             conds = [c for c in conds if c["type"] != "Progressing"]
             cond = None
         limit = dep["spec"]["progressDeadlineSeconds"]
         if cond is not None:
             left = limit - seconds_since(cond["lastUpdateTime"])
             if left <= 0 or cond["reason"] == "ProgressDeadlineExceeded":
-                return set_condition(conds, "Progressing", "False", "ProgressDeadlineExceeded",
-                                     'ReplicaSet "%s" has timed out progressing.' % name, True)
+                return set_condition(
+                    conds,
+                    "Progressing",
+                    "False",
+                    "ProgressDeadlineExceeded",
+                    'ReplicaSet "%s" has timed out progressing.' % name,
+                    True,
+                )
             self.later(key, left + 0.1)
             return conds
         self.later(key, limit + 0.1)
-        return set_condition(conds, "Progressing", "True", "ReplicaSetUpdated",
-                             'ReplicaSet "%s" is progressing.' % name, True)
+        return set_condition(
+            conds,
+            "Progressing",
+            "True",
+            "ReplicaSetUpdated",
+            'ReplicaSet "%s" is progressing.' % name,
+            True,
+        )

@@ -21,8 +21,12 @@ class Endpoints(Controller):
     def heard(self, table, event):
         if table == "/services":
             old, new = event.old and event.old.obj, event.entry.obj
-            if not old or event.type == "DELETED" or old["spec"] != new["spec"] or old["metadata"].get("labels") != \
-                    new["metadata"].get("labels"):
+            if (
+                not old
+                or event.type == "DELETED"
+                or old["spec"] != new["spec"]
+                or old["metadata"].get("labels") != new["metadata"].get("labels")
+            ):
                 self.add(key_of(new))
         elif table == "/pods":
             self._pod(event)
@@ -54,8 +58,11 @@ class Endpoints(Controller):
         if entry is None:
             return
         svc = entry.obj
-        if svc["metadata"].get("deletionTimestamp") or not svc["spec"].get("selector") \
-                or svc["spec"]["type"] == "ExternalName":
+        if (
+            svc["metadata"].get("deletionTimestamp")
+            or not svc["spec"].get("selector")
+            or svc["spec"]["type"] == "ExternalName"
+        ):
             return
         pods = self._pods(svc)
         wanted = {}
@@ -65,7 +72,9 @@ class Endpoints(Controller):
                 ip = _address(pod, family)
                 if ip:
                     ports = _ports(svc, pod)
-                    wanted.setdefault((family, _ports_key(ports)), []).append(self._endpoint(svc, pod, ip))
+                    wanted.setdefault((family, _ports_key(ports)), []).append(
+                        self._endpoint(svc, pod, ip)
+                    )
                     found = True
             if not found:
                 wanted[(family, _ports_key([]))] = []
@@ -77,8 +86,10 @@ class Endpoints(Controller):
         out = []
         for entry in self.store.table("/pods").items(svc["metadata"]["namespace"]):
             pod = entry.obj
-            if (pod.get("status") or {}).get("phase") not in ("Succeeded", "Failed") and \
-                    match_requirements(reqs, pod["metadata"].get("labels")):
+            if (pod.get("status") or {}).get("phase") not in (
+                "Succeeded",
+                "Failed",
+            ) and match_requirements(reqs, pod["metadata"].get("labels")):
                 out.append(pod)
         return out
 
@@ -86,8 +97,12 @@ class Endpoints(Controller):
     def _endpoint(svc, pod, ip):
         serving, leaving = is_ready(pod), bool(pod["metadata"].get("deletionTimestamp"))
         ready = bool(svc["spec"].get("publishNotReadyAddresses")) or serving and not leaving
-        out = {"addresses": [ip], "conditions": {"ready": ready, "serving": serving, "terminating": leaving},
-               "nodeName": pod["spec"].get("nodeName"), "targetRef": _target(pod)}
+        out = {
+            "addresses": [ip],
+            "conditions": {"ready": ready, "serving": serving, "terminating": leaving},
+            "nodeName": pod["spec"].get("nodeName"),
+            "targetRef": _target(pod),
+        }
         if pod["spec"].get("hostname") and pod["spec"].get("subdomain") == svc["metadata"]["name"]:
             out["hostname"] = pod["spec"]["hostname"]
         return out
@@ -97,7 +112,9 @@ class Endpoints(Controller):
         have = {}
         for obj in owned(self.store, res.table, svc):
             if (obj["metadata"].get("labels") or {}).get(BY) == MANAGED:
-                have.setdefault((obj["addressType"], json.dumps(obj.get("ports") or [])), []).append(obj)
+                have.setdefault(
+                    (obj["addressType"], json.dumps(obj.get("ports") or [])), []
+                ).append(obj)
         for key, endpoints in wanted.items():
             await self._fill(svc, res, key, endpoints, have.pop(key, []))
         for slices in have.values():
@@ -109,8 +126,11 @@ class Endpoints(Controller):
         todo = {e["targetRef"]["uid"]: e for e in endpoints}
         plans = []
         for old in slices:
-            kept = [todo.pop(e["targetRef"]["uid"]) for e in old.get("endpoints") or ()
-                    if e.get("targetRef", {}).get("uid") in todo]
+            kept = [
+                todo.pop(e["targetRef"]["uid"])
+                for e in old.get("endpoints") or ()
+                if e.get("targetRef", {}).get("uid") in todo
+            ]
             plans.append((old, kept))
         rest = list(todo.values())
         for _, kept in plans:
@@ -133,16 +153,27 @@ class Endpoints(Controller):
         def change(obj):
             obj["endpoints"] = endpoints
             obj["metadata"]["labels"] = _labels(svc)
-            obj["metadata"].setdefault("annotations", {})["endpoints.kubernetes.io/last-change-trigger-time"] = now()
+            obj["metadata"].setdefault("annotations", {})[
+                "endpoints.kubernetes.io/last-change-trigger-time"
+            ] = now()
             return obj
+
         md = old["metadata"]
         await self.rest.change(res, md["namespace"], md["name"], "", change, self.ctx(), True)
 
     async def _make(self, svc, res, key, endpoints):
         ns, name = key_of(svc)
-        obj = {"metadata": {"generateName": name + "-", "labels": _labels(svc), "ownerReferences": [owner_ref(svc)],
-                            "annotations": {"endpoints.kubernetes.io/last-change-trigger-time": now()}},
-               "addressType": key[0], "ports": json.loads(key[1]), "endpoints": endpoints}
+        obj = {
+            "metadata": {
+                "generateName": name + "-",
+                "labels": _labels(svc),
+                "ownerReferences": [owner_ref(svc)],
+                "annotations": {"endpoints.kubernetes.io/last-change-trigger-time": now()},
+            },
+            "addressType": key[0],
+            "ports": json.loads(key[1]),
+            "endpoints": endpoints,
+        }
         await self.rest.create(res, ns, obj, self.ctx())
 
     async def _legacy(self, svc, pods):
@@ -155,24 +186,34 @@ class Endpoints(Controller):
             publish = bool(svc["spec"].get("publishNotReadyAddresses"))
             if not ip or leaving and not publish:
                 continue
-            subset = subsets.setdefault(_ports_key(_ports(svc, pod)), {"addresses": [], "notReadyAddresses": []})
+            subset = subsets.setdefault(
+                _ports_key(_ports(svc, pod)), {"addresses": [], "notReadyAddresses": []}
+            )
             address = {"ip": ip, "nodeName": pod["spec"].get("nodeName"), "targetRef": _target(pod)}
             subset["addresses" if is_ready(pod) or publish else "notReadyAddresses"].append(address)
-        body = [{**{k: v for k, v in s.items() if v}, "ports": json.loads(p)} for p, s in subsets.items()]
+        body = [
+            {**{k: v for k, v in s.items() if v}, "ports": json.loads(p)}
+            for p, s in subsets.items()
+        ]
         labels = {k: v for k, v in (svc["metadata"].get("labels") or {}).items()}
         entry = self.store.get(res.table, ns, name)
         if entry is None:
             meta = {"name": name, "labels": labels} if labels else {"name": name}
             await self.rest.create(res, ns, {"metadata": meta, "subsets": body}, self.ctx())
         elif (entry.obj.get("subsets") or []) != body:
+
             def change(obj):
                 obj["subsets"] = body
                 return obj
+
             await self.rest.change(res, ns, name, "", change, self.ctx(), True)
 
     async def _one(self, key):
         await super()._one(key)
-        if self.store.get("/services", *key) is None and self.store.get("/endpoints", *key) is not None:
+        if (
+            self.store.get("/services", *key) is None
+            and self.store.get("/endpoints", *key) is not None
+        ):
             try:
                 await self.rest.delete(self.res("", "endpoints"), key[0], key[1], {}, self.ctx())
             except ApiError as err:
@@ -195,13 +236,22 @@ def _target(pod):
 
 def _shape(pod):
     status = pod.get("status") or {}
-    return (pod["metadata"].get("labels"), pod["metadata"].get("deletionTimestamp"), pod["spec"].get("nodeName"),
-            status.get("podIPs"), status.get("podIP"), status.get("phase"), is_ready(pod))
+    return (
+        pod["metadata"].get("labels"),
+        pod["metadata"].get("deletionTimestamp"),
+        pod["spec"].get("nodeName"),
+        status.get("podIPs"),
+        status.get("podIP"),
+        status.get("phase"),
+        is_ready(pod),
+    )
 
 
 def _address(pod, family):
     status = pod.get("status") or {}
-    ips = [i["ip"] for i in status.get("podIPs") or ()] or ([status["podIP"]] if status.get("podIP") else [])
+    ips = [i["ip"] for i in status.get("podIPs") or ()] or (
+        [status["podIP"]] if status.get("podIP") else []
+    )
     return next((ip for ip in ips if (":" in ip) == (family == "IPv6")), None)
 
 
@@ -211,8 +261,15 @@ def _ports(svc, pod):
     for port in svc["spec"].get("ports") or ():
         target = port.get("targetPort", port["port"])
         if isinstance(target, str):
-            target = pod and next((p["containerPort"] for c in pod["spec"]["containers"] for p in c.get("ports") or ()
-                                   if p.get("name") == target and p.get("protocol", "TCP") == port["protocol"]), None)
+            target = pod and next(
+                (
+                    p["containerPort"]
+                    for c in pod["spec"]["containers"]
+                    for p in c.get("ports") or ()
+                    if p.get("name") == target and p.get("protocol", "TCP") == port["protocol"]
+                ),
+                None,
+            )
         if target is not None:
             one = {"name": port.get("name", ""), "port": target, "protocol": port["protocol"]}
             if port.get("appProtocol"):

@@ -21,8 +21,10 @@ class Garbage(Controller):
                 self.add(("node", "", meta["name"]))
         elif meta.get("deletionTimestamp") and meta.get("finalizers"):
             self.add(ref)
-        elif meta.get("ownerReferences") and (event.old is None or event.old.obj["metadata"].get("ownerReferences")
-                                              != meta["ownerReferences"]):
+        elif meta.get("ownerReferences") and (
+            event.old is None
+            or event.old.obj["metadata"].get("ownerReferences") != meta["ownerReferences"]
+        ):
             self.add(ref)
 
     def prime(self):
@@ -68,15 +70,21 @@ class Garbage(Controller):
         if solid:
             await self._rewrite(res, obj, solid)
         elif waiting:
-            await self.remove(res, obj, propagationPolicy="Foreground" if meta["uid"] in self.store.dependents
-                              else "Background")
+            await self.remove(
+                res,
+                obj,
+                propagationPolicy="Foreground"
+                if meta["uid"] in self.store.dependents
+                else "Background",
+            )
         else:
             await self.remove(res, obj, propagationPolicy="Background")
 
     def _foreground(self, ref):
         entry = self.store.get(*self.store.by_uid[ref["uid"]])
-        return bool(entry.obj["metadata"].get("deletionTimestamp")) and \
-            "foregroundDeletion" in (entry.obj["metadata"].get("finalizers") or ())
+        return bool(entry.obj["metadata"].get("deletionTimestamp")) and "foregroundDeletion" in (
+            entry.obj["metadata"].get("finalizers") or ()
+        )
 
     async def _rewrite(self, res, obj, refs):
         def change(cur):
@@ -85,8 +93,11 @@ class Garbage(Controller):
             else:
                 cur["metadata"].pop("ownerReferences", None)
             return cur
+
         meta = obj["metadata"]
-        await self.rest.change(res, meta.get("namespace"), meta["name"], "", change, self.ctx(), True)
+        await self.rest.change(
+            res, meta.get("namespace"), meta["name"], "", change, self.ctx(), True
+        )
 
     async def _finalizers(self, res, obj):
         meta = obj["metadata"]
@@ -97,15 +108,24 @@ class Garbage(Controller):
                 entry = self.store.get(*ref)
                 other = self.parts.registry.storage.get(ref[0])
                 if entry is not None and other is not None:
-                    refs = [r for r in entry.obj["metadata"]["ownerReferences"] if r["uid"] != meta["uid"]]
+                    refs = [
+                        r
+                        for r in entry.obj["metadata"]["ownerReferences"]
+                        if r["uid"] != meta["uid"]
+                    ]
                     await self._rewrite(other, entry.obj, refs)
             await self._drop(res, obj, "orphan")
         elif "foregroundDeletion" in fins:
             for ref in dependents:
                 self.add(ref)
-            blocking = [r for r in dependents if any(
-                o["uid"] == meta["uid"] and o.get("blockOwnerDeletion")
-                for o in self.store.get(*r).obj["metadata"]["ownerReferences"])]
+            blocking = [
+                r
+                for r in dependents
+                if any(
+                    o["uid"] == meta["uid"] and o.get("blockOwnerDeletion")
+                    for o in self.store.get(*r).obj["metadata"]["ownerReferences"]
+                )
+            ]
             if not blocking:
                 await self._drop(res, obj, "foregroundDeletion")
 
@@ -116,5 +136,8 @@ class Garbage(Controller):
             if not left:
                 del cur["metadata"]["finalizers"]
             return cur
+
         meta = obj["metadata"]
-        await self.rest.change(res, meta.get("namespace"), meta["name"], "", change, self.ctx(), True)
+        await self.rest.change(
+            res, meta.get("namespace"), meta["name"], "", change, self.ctx(), True
+        )

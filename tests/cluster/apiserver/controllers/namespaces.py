@@ -19,8 +19,10 @@ class Namespaces(Controller):
             self.add(("crd", meta["name"]))
         elif event.type == "DELETED" and meta.get("namespace"):
             space = self.store.get("/namespaces", "", meta["namespace"])
-            if space is not None and (space.obj["metadata"].get("deletionTimestamp") or
-                                      table in ("/serviceaccounts", "/configmaps")):
+            if space is not None and (
+                space.obj["metadata"].get("deletionTimestamp")
+                or table in ("/serviceaccounts", "/configmaps")
+            ):
                 self.add(("namespace", meta["namespace"]))
 
     def prime(self):
@@ -44,8 +46,13 @@ class Namespaces(Controller):
             await self._furnish(name)
 
     async def _furnish(self, ns):
-        wanted = [("serviceaccounts", {"metadata": {"name": "default"}}),
-                  ("configmaps", {"metadata": {"name": "kube-root-ca.crt"}, "data": {"ca.crt": self.parts.root_ca}})]
+        wanted = [
+            ("serviceaccounts", {"metadata": {"name": "default"}}),
+            (
+                "configmaps",
+                {"metadata": {"name": "kube-root-ca.crt"}, "data": {"ca.crt": self.parts.root_ca}},
+            ),
+        ]
         for plural, obj in wanted:
             res = self.res("", plural)
             if self.store.get(res.table, ns, obj["metadata"]["name"]) is None:
@@ -68,10 +75,14 @@ class Namespaces(Controller):
             self.later(("namespace", ns), AGAIN_SECONDS)
             return
         if (space["spec"] or {}).get("finalizers"):
+
             def change(obj):
                 obj["spec"]["finalizers"] = []
                 return obj
-            await self.rest.change(self.res("", "namespaces"), None, ns, "finalize", change, self.ctx(), True)
+
+            await self.rest.change(
+                self.res("", "namespaces"), None, ns, "finalize", change, self.ctx(), True
+            )
 
     async def _crd(self, name):
         entry = self.store.get(crd.TABLE, "", name)
@@ -88,7 +99,17 @@ class Namespaces(Controller):
             return
 
         def change(obj):
-            obj["metadata"]["finalizers"] = [f for f in obj["metadata"]["finalizers"] if f != crd.FINALIZER]
+            obj["metadata"]["finalizers"] = [
+                f for f in obj["metadata"]["finalizers"] if f != crd.FINALIZER
+            ]
             return obj
-        await self.rest.change(self.res("apiextensions.k8s.io", "customresourcedefinitions"), None, name, "", change,
-                               self.ctx(), True)
+
+        await self.rest.change(
+            self.res("apiextensions.k8s.io", "customresourcedefinitions"),
+            None,
+            name,
+            "",
+            change,
+            self.ctx(),
+            True,
+        )

@@ -20,11 +20,14 @@ class Nodes(Controller):
     def __init__(self, parts, grace):
         super().__init__(parts)
         self.grace = grace
-        self.seen = {}      # node -> monotonic time of its last sign of life
+        self.seen = {}  # node -> monotonic time of its last sign of life
 
     def heard(self, table, event):
         obj = event.entry.obj
-        if table == "coordination.k8s.io/leases" and obj["metadata"]["namespace"] == "kube-node-lease":
+        if (
+            table == "coordination.k8s.io/leases"
+            and obj["metadata"]["namespace"] == "kube-node-lease"
+        ):
             self.seen[obj["metadata"]["name"]] = time.monotonic()
         elif table == "/nodes":
             name = obj["metadata"]["name"]
@@ -89,14 +92,23 @@ class Nodes(Controller):
                 if kind not in kinds:
                     conds.append({"type": kind, "status": "", "lastHeartbeatTime": when})
             for cond in conds:
-                if cond["type"] in ("Ready", "MemoryPressure", "DiskPressure", "PIDPressure") and \
-                        cond["status"] != "Unknown":
-                    cond.update(status="Unknown", reason="NodeStatusUnknown", lastTransitionTime=when,
-                                message="Kubelet stopped posting node status.")
+                if (
+                    cond["type"] in ("Ready", "MemoryPressure", "DiskPressure", "PIDPressure")
+                    and cond["status"] != "Unknown"
+                ):
+                    cond.update(
+                        status="Unknown",
+                        reason="NodeStatusUnknown",
+                        lastTransitionTime=when,
+                        message="Kubelet stopped posting node status.",
+                    )
+
         await self.rest.internal_status(self.res("", "nodes"), None, name, change, self.ctx())
         entry = self.store.get("/nodes", "", name)
         if entry is not None:
-            await self.event(entry.obj, "Normal", "NodeNotReady", "Node %s status is now: NodeNotReady" % name)
+            await self.event(
+                entry.obj, "Normal", "NodeNotReady", "Node %s status is now: NodeNotReady" % name
+            )
 
     async def _taint(self, name, node, ready):
         key = None
@@ -119,10 +131,15 @@ class Nodes(Controller):
             if not taints:
                 del spec["taints"]
             return obj
+
         await self.rest.change(self.res("", "nodes"), None, name, "", change, self.ctx(), True)
 
     def _pods(self, node):
-        return [e.obj for e in self.store.table("/pods").values() if e.obj["spec"].get("nodeName") == node]
+        return [
+            e.obj
+            for e in self.store.table("/pods").values()
+            if e.obj["spec"].get("nodeName") == node
+        ]
 
     async def _pods_not_ready(self, node):
         for pod in self._pods(node):
@@ -134,20 +151,33 @@ class Nodes(Controller):
                 found = condition(obj, "Ready")
                 if found and found["status"] == "True":
                     found.update(status="False", lastTransitionTime=now(), reason="NodeNotReady")
+
             md = pod["metadata"]
-            await self.rest.internal_status(self.res("", "pods"), md["namespace"], md["name"], change, self.ctx())
+            await self.rest.internal_status(
+                self.res("", "pods"), md["namespace"], md["name"], change, self.ctx()
+            )
             await self.event(pod, "Warning", "NodeNotReady", "Node is not ready")
 
     def _plan_evictions(self, node):
         entry = self.store.get("/nodes", "", node)
-        taints = [t for t in ((entry.obj.get("spec") or {}).get("taints") if entry else None) or ()
-                  if t["effect"] == "NoExecute"]
+        taints = [
+            t
+            for t in ((entry.obj.get("spec") or {}).get("taints") if entry else None) or ()
+            if t["effect"] == "NoExecute"
+        ]
         for taint in taints:
             for pod in self._pods(node):
                 wait = _patience(pod, taint)
                 if wait is not None and is_active(pod):
-                    key = ("evict", pod["metadata"]["namespace"], pod["metadata"]["name"], pod["metadata"]["uid"], node,
-                           taint["key"], taint.get("timeAdded", ""))
+                    key = (
+                        "evict",
+                        pod["metadata"]["namespace"],
+                        pod["metadata"]["name"],
+                        pod["metadata"]["uid"],
+                        node,
+                        taint["key"],
+                        taint.get("timeAdded", ""),
+                    )
                     if key not in self.tries:
                         self.tries[key] = 0
                         self.later(key, wait)
@@ -158,8 +188,17 @@ class Nodes(Controller):
         if pod is None or entry is None or pod.obj["metadata"]["uid"] != uid:
             return
         for have in (entry.obj.get("spec") or {}).get("taints") or ():
-            if have["key"] == taint and have["effect"] == "NoExecute" and have.get("timeAdded", "") == added:
-                await self.event(pod.obj, "Normal", "TaintManagerEviction", "Marking for deletion Pod %s/%s" % (ns, name))
+            if (
+                have["key"] == taint
+                and have["effect"] == "NoExecute"
+                and have.get("timeAdded", "") == added
+            ):
+                await self.event(
+                    pod.obj,
+                    "Normal",
+                    "TaintManagerEviction",
+                    "Marking for deletion Pod %s/%s" % (ns, name),
+                )
                 await self.remove(self.res("", "pods"), pod.obj)
                 return
 

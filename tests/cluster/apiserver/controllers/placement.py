@@ -6,11 +6,16 @@ def tolerates(toleration, taint):
         return False
     if toleration.get("operator") == "Exists":
         return toleration.get("key") in (None, "", taint["key"])
-    return toleration.get("key") == taint["key"] and (toleration.get("value") or "") == (taint.get("value") or "")
+    return toleration.get("key") == taint["key"] and (toleration.get("value") or "") == (
+        taint.get("value") or ""
+    )
 
 
 def tolerated(tolerations, taints, effects):
-    return all(t["effect"] not in effects or any(tolerates(have, t) for have in tolerations or ()) for t in taints or ())
+    return all(
+        t["effect"] not in effects or any(tolerates(have, t) for have in tolerations or ())
+        for t in taints or ()
+    )
 
 
 def _requirement(req, values):
@@ -36,7 +41,9 @@ def _term(term, node):
     exprs, by_field = term.get("matchExpressions") or (), term.get("matchFields") or ()
     if not exprs and not by_field:
         return False
-    return all(_requirement(r, labels) for r in exprs) and all(_requirement(r, fields) for r in by_field)
+    return all(_requirement(r, labels) for r in exprs) and all(
+        _requirement(r, fields) for r in by_field
+    )
 
 
 def affinity_allows(spec, node):
@@ -44,7 +51,8 @@ def affinity_allows(spec, node):
     if any(labels.get(k) != v for k, v in (spec.get("nodeSelector") or {}).items()):
         return False
     required = ((spec.get("affinity") or {}).get("nodeAffinity") or {}).get(
-        "requiredDuringSchedulingIgnoredDuringExecution")
+        "requiredDuringSchedulingIgnoredDuringExecution"
+    )
     if not required:
         return True
     return any(_term(t, node) for t in required.get("nodeSelectorTerms") or ())

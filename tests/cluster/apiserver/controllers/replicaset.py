@@ -3,8 +3,17 @@
 apps/v1 ReplicaSet; orphaned Pods are not adopted.
 """
 from ..errors import ApiError
-from .base import (Controller, available_in, controller_of, is_active, is_ready, key_of, owned, pod_from,
-                   set_condition)
+from .base import (
+    Controller,
+    available_in,
+    controller_of,
+    is_active,
+    is_ready,
+    key_of,
+    owned,
+    pod_from,
+    set_condition,
+)
 
 BURST = 500
 
@@ -31,7 +40,9 @@ class ReplicaSets(Controller):
         rs = entry.obj
         failure = None
         if not rs["metadata"].get("deletionTimestamp"):
-            failure = await self._scale(rs, [p for p in owned(self.store, "/pods", rs) if is_active(p)])
+            failure = await self._scale(
+                rs, [p for p in owned(self.store, "/pods", rs) if is_active(p)]
+            )
         await self._status(key, failure)
         if failure:
             raise failure
@@ -40,17 +51,25 @@ class ReplicaSets(Controller):
         want = rs["spec"]["replicas"]
         for _ in range(min(want - len(pods), BURST)):
             try:
-                made = await self.rest.create(self.res("", "pods"), rs["metadata"]["namespace"],
-                                              pod_from(rs["spec"]["template"], rs, rs["metadata"]["name"]), self.ctx())
+                made = await self.rest.create(
+                    self.res("", "pods"),
+                    rs["metadata"]["namespace"],
+                    pod_from(rs["spec"]["template"], rs, rs["metadata"]["name"]),
+                    self.ctx(),
+                )
             except ApiError as err:
                 await self.event(rs, "Warning", "FailedCreate", "Error creating: %s" % err)
                 return err
-            await self.event(rs, "Normal", "SuccessfulCreate", "Created pod: " + made["metadata"]["name"])
+            await self.event(
+                rs, "Normal", "SuccessfulCreate", "Created pod: " + made["metadata"]["name"]
+            )
         if len(pods) > want:
             pods.sort(key=lambda p: (bool(p["spec"].get("nodeName")), is_ready(p), _age_order(p)))
-            for pod in pods[:len(pods) - want]:
+            for pod in pods[: len(pods) - want]:
                 await self.remove(self.res("", "pods"), pod)
-                await self.event(rs, "Normal", "SuccessfulDelete", "Deleted pod: " + pod["metadata"]["name"])
+                await self.event(
+                    rs, "Normal", "SuccessfulDelete", "Deleted pod: " + pod["metadata"]["name"]
+                )
         return None
 
     async def _status(self, key, failure):
@@ -64,11 +83,18 @@ class ReplicaSets(Controller):
         if later:
             self.later(key, min(later) + 0.05)
         status = {"replicas": len(pods), "observedGeneration": rs["metadata"]["generation"]}
-        for name, count in (("fullyLabeledReplicas", len(pods)), ("readyReplicas", sum(w is not None for w in waits)),
-                            ("availableReplicas", sum(w == 0 for w in waits))):
+        for name, count in (
+            ("fullyLabeledReplicas", len(pods)),
+            ("readyReplicas", sum(w is not None for w in waits)),
+            ("availableReplicas", sum(w == 0 for w in waits)),
+        ):
             if count:
                 status[name] = count
-        conds = [c for c in (rs.get("status") or {}).get("conditions") or () if c["type"] != "ReplicaFailure"]
+        conds = [
+            c
+            for c in (rs.get("status") or {}).get("conditions") or ()
+            if c["type"] != "ReplicaFailure"
+        ]
         if failure:
             conds = set_condition(conds, "ReplicaFailure", "True", "FailedCreate", str(failure))
         if conds:

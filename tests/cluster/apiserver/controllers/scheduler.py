@@ -26,8 +26,12 @@ class Scheduler(Controller):
     @staticmethod
     def _waits(pod):
         spec = pod["spec"]
-        return not spec.get("nodeName") and is_active(pod) and not spec.get("schedulingGates") \
+        return (
+            not spec.get("nodeName")
+            and is_active(pod)
+            and not spec.get("schedulingGates")
             and spec.get("schedulerName") == "default-scheduler"
+        )
 
     def prime(self):
         for entry in self.store.table("/pods").values():
@@ -42,8 +46,9 @@ class Scheduler(Controller):
         nodes = [e.obj for e in self.store.table("/nodes").items()]
         running = {}
         for other in self.store.table("/pods").values():
-            if other.obj["spec"].get("nodeName") and (other.obj.get("status") or {}).get("phase") not in (
-                    "Succeeded", "Failed"):
+            if other.obj["spec"].get("nodeName") and (other.obj.get("status") or {}).get(
+                "phase"
+            ) not in ("Succeeded", "Failed"):
                 running.setdefault(other.obj["spec"]["nodeName"], []).append(other.obj)
         reasons, fit = {}, []
         for node in nodes:
@@ -61,9 +66,15 @@ class Scheduler(Controller):
             here = running.get(node["metadata"]["name"], [])
             same = sum((controller_of(p) or {}).get("uid") == owner for p in here) if owner else 0
             return same, len(here), node["metadata"]["name"]
+
         chosen = min(fit, key=score)["metadata"]["name"]
         await bind(self.rest, res, key[0], key[1], chosen, self.ctx())
-        await self.event(pod, "Normal", "Scheduled", "Successfully assigned %s/%s to %s" % (key[0], key[1], chosen))
+        await self.event(
+            pod,
+            "Normal",
+            "Scheduled",
+            "Successfully assigned %s/%s to %s" % (key[0], key[1], chosen),
+        )
 
     def _refusal(self, pod, node, nodes, running):
         spec, name = pod["spec"], node["metadata"]["name"]
@@ -73,7 +84,10 @@ class Scheduler(Controller):
             taints.append({"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"})
         for taint in taints:
             if not tolerated(spec.get("tolerations"), [taint], ("NoSchedule", "NoExecute")):
-                return "node(s) had untolerated taint {%s: %s}" % (taint["key"], taint.get("value") or "")
+                return "node(s) had untolerated taint {%s: %s}" % (
+                    taint["key"],
+                    taint.get("value") or "",
+                )
         if not affinity_allows(spec, node):
             return "node(s) didn't match Pod's node affinity/selector"
         ports = _host_ports(pod)
@@ -86,7 +100,8 @@ class Scheduler(Controller):
     @staticmethod
     def _repelled(pod, node, nodes, running):
         anti = ((pod["spec"].get("affinity") or {}).get("podAntiAffinity") or {}).get(
-            "requiredDuringSchedulingIgnoredDuringExecution") or ()
+            "requiredDuringSchedulingIgnoredDuringExecution"
+        ) or ()
         for term in anti:
             key = term["topologyKey"]
             value = (node["metadata"].get("labels") or {}).get(key)
@@ -96,8 +111,11 @@ class Scheduler(Controller):
             for other in nodes:
                 if (other["metadata"].get("labels") or {}).get(key) != value:
                     continue
-                if any(p["metadata"]["namespace"] in spaces and match_object(term.get("labelSelector"), p["metadata"].get(
-                        "labels")) for p in running.get(other["metadata"]["name"], ())):
+                if any(
+                    p["metadata"]["namespace"] in spaces
+                    and match_object(term.get("labelSelector"), p["metadata"].get("labels"))
+                    for p in running.get(other["metadata"]["name"], ())
+                ):
                     return True
         return False
 
@@ -111,7 +129,10 @@ class Scheduler(Controller):
 
         def change(obj):
             status = obj.setdefault("status", {})
-            status["conditions"] = set_condition(status.get("conditions"), "PodScheduled", "False", "Unschedulable", text)
+            status["conditions"] = set_condition(
+                status.get("conditions"), "PodScheduled", "False", "Unschedulable", text
+            )
+
         md = pod["metadata"]
         try:
             await self.rest.internal_status(res, md["namespace"], md["name"], change, self.ctx())
@@ -122,5 +143,9 @@ class Scheduler(Controller):
 
 
 def _host_ports(pod):
-    return {(p.get("protocol"), p["hostPort"]) for c in pod["spec"].get("containers") or ()
-            for p in c.get("ports") or () if p.get("hostPort")}
+    return {
+        (p.get("protocol"), p["hostPort"])
+        for c in pod["spec"].get("containers") or ()
+        for p in c.get("ports") or ()
+        if p.get("hostPort")
+    }
