@@ -59,12 +59,14 @@ def test_watch_too_old(lab, how):
 
 def test_too_many_requests_with_retry_after(lab):
     """429: asked again when the server said, not before and not much later."""
+    before = lab.cluster.faults.state()["requests"]
     lab.cluster.faults.set({"match": {"method": "GET"}, "count": 30, "answer": {"status": 429, "retry_after": 2}})
     began = time.monotonic()
     get_one(lab, "patient", 40)
     assert time.monotonic() - began >= 1.9
-    before = lab.cluster.faults.state()["requests"]
-    assert before < 300, "it kept knocking"
+    asked = lab.cluster.faults.state()["requests"] - before
+    # Five programs with a dozen watches each: every one refused a few times at most, then at its work.
+    assert asked < 300, "they kept knocking"
 
 
 def test_writes_refused_for_a_while(lab):
@@ -94,10 +96,13 @@ def test_slow_answers(lab):
 
 def test_stalled_watch(lab):
     """A watch that says nothing, not even bookmarks, is given up after 75 s."""
-    lab.cluster.faults.set({"match": {"watch": True}, "count": 60, "stall_after": 0.1})
-    lab.wait(lambda: lab.cluster.faults.state()["applied"][0] >= 10, 20, "stalled watches")
+    lab.cluster.faults.set({"match": {"watch": True}, "count": 200, "stall_after": 0.1})
+    stalled = 0
+    while lab.cluster.faults.state()["applied"][0] != stalled or stalled == 0:
+        stalled = lab.cluster.faults.state()["applied"][0]
+        time.sleep(3)
     _, seconds = get_one(lab, "stalled", 120)
-    assert seconds < 110
+    assert 20 < seconds < 110, f"{stalled} watches stalled"
 
 
 def test_api_server_restarted_under_both_programs(lab):
