@@ -13,7 +13,7 @@ from .errors import gone
 
 HISTORY_MAX = 20000
 WATCH_BACKLOG_MAX = 50000
-SAVE_DELAY = 0.2
+SAVE_DELAY = 0.5
 
 
 def clone(value):
@@ -211,13 +211,14 @@ class Store:
             self._save_handle = None
         if not self.path:
             return
-        tables = {}
+        tables = []
         for key, table in self.tables.items():
             last = table.history[-1].entry.rv if table.history else table.floor
-            tables[key] = {"floor": last, "objects": [e.obj for e in table.objects.values()]}
+            objects = b",".join(e.raw for e in table.objects.values())
+            tables.append(b'"%s":{"floor":%d,"objects":[%s]}' % (key.encode(), last, objects))
         tmp = self.path + ".tmp"
-        with open(tmp, "w", encoding="utf-8") as out:
-            json.dump({"rv": self.rv, "tables": tables}, out, separators=(",", ":"))
+        with open(tmp, "wb") as out:
+            out.write(b'{"rv":%d,"tables":{%s}}' % (self.rv, b",".join(tables)))
         os.replace(tmp, self.path)
 
     def _load(self):
