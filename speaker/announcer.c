@@ -38,6 +38,7 @@ bool announcer_is_ready(const struct announcer *an)
 void announcer_sync_metrics(struct announcer *an)
 {
 	speaker_metrics_sync(an->responder, an->l2);
+	sessions_sync_metrics(an->sessions);
 }
 
 /* ---- configuration ---- */
@@ -210,6 +211,7 @@ static void on_work(struct ev_loop *loop, ev_timer *w, int revents)
 
 	l2_io_flush(an->l2);
 	if (!more) {
+		sessions_flush(an->sessions);
 		if (!an->ready)
 			log_info("first pass is complete", "services",
 				 log_int((long long)table_count(&an->records)), NULL);

@@ -18,6 +18,7 @@
 #include "speaker/record.h"
 #include "speaker/watches.h"
 
+struct bgp;
 struct status_writer;
 struct sessions;
 
@@ -61,6 +62,10 @@ void apply_gone(struct announcer *an, const char *key);
 struct sessions *sessions_new(struct announcer *an);
 struct sessions *sessions_free(struct sessions *s);
 void sessions_set_config(struct sessions *s); /* after a->cfg or the node's labels changed */
+void sessions_touch_routes(struct sessions *s);
+/* Tell the sessions what changed. */
+void sessions_flush(struct sessions *s);
+void sessions_sync_metrics(const struct sessions *s);
 /* Names of the peers that get a route of the record here, sorted. In `a`. */
 struct strs sessions_peers_of(const struct sessions *s, const struct record *r, struct arena *a);
 
@@ -79,6 +84,7 @@ void metric_announced_set(const char *service, const char *protocol, const char 
 void metric_update_count(void);
 void metric_error_count(void);
 void metric_config_set(bool loaded, bool stale);
+void metric_bgp_sync(const struct bgp *bgp); /* NULL: no sessions */
 void speaker_metrics_sync(const struct responder *r, struct l2_io *l2);
 
 #endif

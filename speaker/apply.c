@@ -96,6 +96,8 @@ static void bgp_apply(struct announcer *an, const char *key, const struct servic
 		gauges_set(an, key, "bgp", &old->d, false);
 	if (is)
 		gauges_set(an, key, "bgp", d, true);
+	if (was || is)
+		sessions_touch_routes(an->sessions);
 	status_touch(an->status, key);
 }
 
@@ -146,6 +148,7 @@ void apply_gone(struct announcer *an, const char *key)
 	if (record_announces_bgp(old)) {
 		withdrawn_log(key, "bgp", "serviceDeleted");
 		gauges_set(an, key, "bgp", &old->d, false);
+		sessions_touch_routes(an->sessions);
 	}
 	status_touch(an->status, key);
 	record_free(old);

@@ -1,22 +1,91 @@
 /*
- * BGP as the reconciler sees it: which of the configured peers have a session on this node.
+ * BGP as the reconciler sees it: which of the configured peers have a session on this node, which
+ * routes each is told, and what comes back from the sessions: log lines, events on the BGPPeer,
+ * metrics.
  */
 #include <string.h>
 
+#include "metallb/log.h"
 #include "metallb/xalloc.h"
 #include "speaker/announcer_impl.h"
+#include "speaker/bgp/bgp.h"
 
 struct sessions {
 	struct announcer *an;
+	struct bgp *bgp;                  /* NULL: could not be started, or frr-k8s does it */
 	const struct config_peer **peers; /* that run here, in the order of their names */
 	size_t n_peers;
+	bool routes_dirty;
 };
+
+/* ---- from the sessions ---- */
+
+static void peer_event_send(struct sessions *s, const char *peer, bool up, const char *text)
+{
+	const struct bgppeer *obj = kube_store_find_ns(watches_store(s->an->watches, WATCH_PEERS),
+						       s->an->opt->ns, peer);
+
+	if (!obj)
+		return;
+	struct kube_event_object object = {
+		.resource = &kube_bgppeers,
+		.ns = obj->obj.meta.namespace,
+		.name = obj->obj.meta.name,
+		.uid = obj->obj.meta.uid,
+		.resource_version = obj->obj.meta.resource_version,
+	};
+	_cleanup_free_ char *message = xasprintf("node \"%s\": %s", s->an->opt->node_name, text);
+
+	kube_recorder_event(s->an->recorder, &object, up ? "Normal" : "Warning",
+			    up ? "sessionUp" : "sessionDown", message);
+}
+
+static void on_event(void *user, const struct bgp_event *ev)
+{
+	struct sessions *s = user;
+
+	switch (ev->type) {
+	case BGP_EVENT_UP:
+		log_info("BGP session established", "event", "sessionUp", "peer", ev->peer, NULL);
+		peer_event_send(s, ev->peer, true, "BGP session established");
+		return;
+	case BGP_EVENT_DOWN:
+		log_error("BGP session down", "event", "sessionDown", "peer", ev->peer, "error",
+			  ev->text, NULL);
+		peer_event_send(s, ev->peer, false, ev->text);
+		return;
+	case BGP_EVENT_FAILED:
+		log_error("BGP session cannot be established", "peer", ev->peer, "error", ev->text,
+			  NULL);
+		peer_event_send(s, ev->peer, false, ev->text);
+		return;
+	case BGP_EVENT_NOTICE:
+		log_warn("BGP", "peer", ev->peer, "notice", ev->text, NULL);
+		return;
+	case BGP_EVENT_DRAINED:
+		log_info("BGP session drained", "peer", ev->peer, NULL);
+		return;
+	}
+}
+
+/* ---- life ---- */
 
 struct sessions *sessions_new(struct announcer *an)
 {
 	struct sessions *s = xcalloc(1, sizeof(*s));
+	struct bgp_options opt = {
+		.node_name = an->opt->node_name,
+		.listen_port = (uint16_t)an->opt->bgp_listen_port,
+		.restarted = true,
+	};
 
 	s->an = an;
+	if (an->opt->backend == BACKEND_FRR_K8S)
+		return s;
+	int r = bgp_new(&s->bgp, an->loop, &opt, on_event, s);
+
+	if (r < 0)
+		log_error("BGP cannot be started", "error", strerror(-r), NULL);
 	return s;
 }
 
@@ -24,21 +93,37 @@ struct sessions *sessions_free(struct sessions *s)
 {
 	if (!s)
 		return NULL;
+	if (s->bgp)
+		bgp_shutdown(s->bgp, "the speaker stops");
+	bgp_free(s->bgp);
 	free(s->peers);
 	free(s);
 	return NULL;
 }
 
+/* ---- peers ---- */
+
 void sessions_set_config(struct sessions *s)
 {
 	const struct config *cfg = s->an->cfg;
 	const struct node *me = gather_node(s->an->watches, s->an->opt->node_name);
+	struct bgp_peer_config *wanted = xcalloc(cfg->n_peers + 1, sizeof(*wanted));
+	struct err err;
 
 	s->peers = xreallocarray(s->peers, cfg->n_peers + 1, sizeof(struct config_peer *));
 	s->n_peers = 0;
-	for (size_t i = 0; i < cfg->n_peers; i++)
-		if (announce_peer_runs(&cfg->peers[i], me ? &me->obj.meta.labels : NULL))
-			s->peers[s->n_peers++] = &cfg->peers[i];
+	for (size_t i = 0; i < cfg->n_peers; i++) {
+		if (!announce_peer_runs(&cfg->peers[i], me ? &me->obj.meta.labels : NULL))
+			continue;
+		bgp_peer_config_build(&cfg->peers[i], s->an->opt->backend, &wanted[s->n_peers]);
+		s->peers[s->n_peers++] = &cfg->peers[i];
+	}
+	if (s->bgp && !bgp_set_peers(s->bgp, wanted, s->n_peers, &err)) {
+		log_error("BGP sessions cannot be set up", "error", err.msg, NULL);
+		metric_error_count();
+	}
+	free(wanted);
+	s->routes_dirty = true;
 }
 
 struct strs sessions_peers_of(const struct sessions *s, const struct record *r, struct arena *a)
@@ -55,4 +140,69 @@ struct strs sessions_peers_of(const struct sessions *s, const struct record *r, 
 		}
 	}
 	return (struct strs){names, n};
+}
+
+/* ---- routes ---- */
+
+void sessions_touch_routes(struct sessions *s)
+{
+	s->routes_dirty = true;
+}
+
+static const struct announce_route **routes_collect(const struct announcer *an, struct arena *a,
+						    size_t *n)
+{
+	const struct announce_route **routes;
+	size_t max = 0;
+
+	table_for_each (&an->records, e)
+		max += ((const struct record *)e->value)->d.bgp.n_routes;
+	routes = arena_calloc(a, max, sizeof(*routes));
+	*n = 0;
+	table_for_each (&an->records, e) {
+		const struct announce_bgp *bgp = &((const struct record *)e->value)->d.bgp;
+
+		for (size_t i = 0; i < bgp->n_routes; i++)
+			routes[(*n)++] = &bgp->routes[i];
+	}
+	return routes;
+}
+
+static void peer_routes_set(struct sessions *s, const char *peer,
+			    const struct announce_route *const *routes, size_t n_routes)
+{
+	_cleanup_(arena_freep) struct arena *a = arena_new();
+	size_t n;
+	const struct announce_path *paths = announce_paths_build(routes, n_routes, peer, a, &n);
+	struct bgp_route *out = arena_calloc(a, n, sizeof(*out));
+	struct err err;
+
+	for (size_t i = 0; i < n; i++)
+		out[i] = (struct bgp_route){
+			.prefix = paths[i].prefix,
+			.local_pref = paths[i].local_pref,
+			.communities = paths[i].communities,
+			.n_communities = paths[i].n_communities,
+		};
+	if (!bgp_set_routes(s->bgp, peer, out, n, &err))
+		log_error("a route cannot be announced", "peer", peer, "error", err.msg, NULL);
+}
+
+void sessions_flush(struct sessions *s)
+{
+	_cleanup_(arena_freep) struct arena *a = arena_new();
+	const struct announce_route **routes;
+	size_t n;
+
+	if (!s->bgp || !s->routes_dirty)
+		return;
+	s->routes_dirty = false;
+	routes = routes_collect(s->an, a, &n);
+	for (size_t i = 0; i < s->n_peers; i++)
+		peer_routes_set(s, s->peers[i]->name, routes, n);
+}
+
+void sessions_sync_metrics(const struct sessions *s)
+{
+	metric_bgp_sync(s->bgp);
 }
