@@ -110,6 +110,7 @@ static bool get_requested(struct pass *p, struct err *err)
 				       "asks for pool %s",
 				       pool, ANNOTATION_POOL, p->want.pool);
 	}
+	p->by_pools = true;
 	if (!allocator_assign(p->s->alloc, &p->who, &p->request, ALLOC_REQUESTED, err))
 		return false;
 	p->held = p->request;
@@ -149,6 +150,8 @@ bool pass_get_addresses(struct pass *p, struct err *err)
 		p->want.prefer = old.ip;
 		p->want.n_prefer = old.n;
 	}
+	p->by_pools =
+		!(p->want.fam[FAM_V4] && p->want.fam[FAM_V6] && p->want.policy == ALLOC_SINGLE);
 	bool ok = allocator_allocate(p->s->alloc, &p->who, &p->want, &p->held, err);
 
 	p->want.prefer = NULL;
@@ -162,13 +165,6 @@ bool pass_get_addresses(struct pass *p, struct err *err)
 
 /* ---- words ---- */
 
-/* Would the reasons of the pools say more than err does? */
-static bool has_more_to_say(const struct pass *p)
-{
-	return p->s->opt.explain && p->request_ok && p->families_known &&
-	       !(p->want.fam[FAM_V4] && p->want.fam[FAM_V6] && p->want.policy == ALLOC_SINGLE);
-}
-
 static void explain_pools(struct pass *p, size_t max, struct buf *out)
 {
 	allocator_explain(p->s->alloc, &p->who, &p->want, &p->request, p->want.fam, max, out);
@@ -180,7 +176,7 @@ void pass_explain_failure(struct pass *p, const struct err *err)
 
 	buf_printf(&condition, "%.*s", (int)EVENT_TEXT_MAX / 2, err->msg);
 	buf_printf(&event, "Failed to allocate IP for \"%s\": %s", p->who.key, buf_str(&condition));
-	if (has_more_to_say(p)) {
+	if (p->s->opt.explain && p->by_pools) {
 		buf_add_str(&event, ": ");
 		explain_pools(p, event.len < EVENT_TEXT_MAX ? EVENT_TEXT_MAX - event.len : 0,
 			      &event);

@@ -111,8 +111,8 @@ static int turn_cmp(const void *a, const void *b)
 	return strcmp(x->key, y->key);
 }
 
-/* Those with addresses first, then the older first. */
-static void enqueue_all(struct reconcile *r)
+/* Those with addresses first, then the older first. adopt: book what they have before anything. */
+static void enqueue_all(struct reconcile *r, bool adopt)
 {
 	const struct kube_store *store = kube_informer_store(r->services_informer);
 	size_t n = 0, pos = 0;
@@ -121,13 +121,18 @@ static void enqueue_all(struct reconcile *r)
 	for (struct turn *t = turns; (t->svc = kube_store_next(store, &pos, &t->key)) != NULL; t++)
 		n++;
 	qsort(turns, n, sizeof(*turns), turn_cmp);
-	for (size_t i = 0; i < n; i++)
+	for (size_t i = 0; i < n; i++) {
+		if (adopt)
+			services_adopt(r->services, turns[i].svc);
 		kube_queue_add(r->queue, turns[i].key);
+	}
 }
 
 static void apply_config(struct reconcile *r)
 {
 	struct config *old;
+
+	bool first = !gather_config(r->gather);
 
 	r->config_dirty = false;
 	bool changed = gather_build(r->gather, &old);
@@ -143,7 +148,7 @@ static void apply_config(struct reconcile *r)
 	log_info("configuration loaded", "pools",
 		 log_int((long long)gather_config(r->gather)->n_pools), "left_out",
 		 log_int((long long)gather_broken(r->gather)->n), NULL);
-	enqueue_all(r);
+	enqueue_all(r, first);
 	pool_status_note(r->pool_status);
 }
 

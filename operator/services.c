@@ -390,6 +390,35 @@ static void note_waiting(struct pass *p)
 		memcpy(w->said, w->next, sizeof(w->said));
 }
 
+static struct alloc_service make_who(const struct service *svc, const char *key,
+				     const char *backend_key)
+{
+	return (struct alloc_service){
+		.key = key,
+		.ns = svc->obj.meta.namespace,
+		.labels = &svc->obj.meta.labels,
+		.sharing_key = request_annotation(svc, ANNOTATION_SHARING),
+		.backend_key = backend_key,
+		.ports = svc->ports,
+		.n_ports = svc->n_ports,
+	};
+}
+
+void services_adopt(struct services *s, const struct service *svc)
+{
+	_cleanup_free_ char *backend_key = request_backend_key(svc);
+	_cleanup_free_ char *key = xasprintf("%s/%s", svc->obj.meta.namespace, svc->obj.meta.name);
+	struct alloc_service who = make_who(svc, key, backend_key);
+	struct alloc_ips held;
+	struct err err = {0};
+
+	if (strcmp(svc->type, "LoadBalancer") != 0 || !services_has_class(s, svc) ||
+	    !read_status(svc, &held, &err) || held.n == 0)
+		return;
+	/* When it may not keep them, the pass over it will say so. */
+	(void)allocator_assign(s->alloc, &who, &held, ALLOC_HELD, &err);
+}
+
 void services_converge(struct services *s, const struct service *svc, usec_t wall,
 		       struct services_result *out)
 {
@@ -401,15 +430,7 @@ void services_converge(struct services *s, const struct service *svc, usec_t wal
 	bool booked = allocator_find(s->alloc, key, &b);
 
 	*out = (struct services_result){.arena = arena_new()};
-	p.who = (struct alloc_service){
-		.key = key,
-		.ns = svc->obj.meta.namespace,
-		.labels = &svc->obj.meta.labels,
-		.sharing_key = request_annotation(svc, ANNOTATION_SHARING),
-		.backend_key = backend_key,
-		.ports = svc->ports,
-		.n_ports = svc->n_ports,
-	};
+	p.who = make_who(svc, key, backend_key);
 	before = (struct pass_before){.ips = b.ips, .identity = pass_identity(&p, &b)};
 	if (!services_has_class(s, svc)) {
 		/* Kubernetes drops the class of a Service that is no load balancer any more. */

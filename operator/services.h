@@ -61,6 +61,11 @@ struct memory *services_memory(struct services *s);
  * every Service afterwards.
  */
 void services_set_config(struct services *s, const struct config *cfg, const struct strs *broken);
+/*
+ * Book what svc has in its status, if it may keep it. At the start, for every Service, before
+ * services_converge() of any: else one that lacks an address could get what another one holds.
+ */
+void services_adopt(struct services *s, const struct service *svc);
 /* The addresses that nodes have, see allocator_set_nodes(). */
 void services_set_nodes(struct services *s, const struct ip *ips, const char *const *names,
 			size_t n);

@@ -31,6 +31,7 @@ struct pass {
 	struct alloc_ips held; /* what it has, checked so far */
 	struct alloc_ips request;
 	bool request_ok, families_known, partial;
+	bool by_pools; /* it is the pools that decided about the outcome */
 	struct err why_request, why_families;
 };
 

@@ -106,8 +106,8 @@ static int turn_cmp(const void *a, const void *b)
 	return strcmp(x->key, y->key);
 }
 
-/* Every Service, those with addresses first. */
-static void dirty_all(struct run *r)
+/* Every Service, those with addresses first. adopt: book what they have before anything. */
+static void dirty_all(struct run *r, bool adopt)
 {
 	size_t n;
 	struct api_object **list = conf_store_decode(r->store, API_SERVICE, &n);
@@ -120,6 +120,8 @@ static void dirty_all(struct run *r)
 	qsort(turns, n, sizeof(*turns), turn_cmp);
 	for (size_t i = 0; i < n; i++) {
 		table_set(&r->dirty, turns[i].key, r);
+		if (adopt)
+			services_adopt(r->services, turns[i].svc);
 		free(turns[i].key);
 		api_object_free(&turns[i].svc->obj);
 	}
@@ -177,9 +179,11 @@ static const char *load_config(struct run *r)
 
 	if (ok && (!r->config || !config_equal(r->config, config))) {
 		services_set_config(r->services, config, &none);
+		bool first = !r->config;
+
 		config_free(r->config);
 		r->config = config;
-		dirty_all(r);
+		dirty_all(r, first);
 	} else if (ok) {
 		config_free(config);
 	} else if (r->result->verbose) {
