@@ -59,6 +59,7 @@ struct http_request {
 	size_t body_len;
 	usec_t idle_timeout;  /* fail when no byte came for so long; 0 = none */
 	usec_t total_timeout; /* 0 = none */
+	bool urgent;          /* do not queue behind others (a lease's renewal) */
 	/* Streaming: called for each piece; the body is then not collected. false ends the call
 	 * with the error "refused by the reader". */
 	bool (*on_data)(void *user, const void *data, size_t len);

@@ -224,6 +224,8 @@ static struct kube_call *start(struct kube_client *c, const struct request *r)
 						 .body = r->body,
 						 .body_len = r->body ? strlen(r->body) : 0,
 						 .total_timeout = KUBE_REQUEST_TIMEOUT,
+						 /* thousands of writes must not cost us the lead */
+						 .urgent = call->resource == &kube_leases,
 						 .on_done = on_done,
 						 .user = call,
 					 });

@@ -317,7 +317,8 @@ static void set_transport(struct http_call *c)
 	curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
 	curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
 	curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
-	curl_easy_setopt(easy, CURLOPT_PIPEWAIT, 1L);
+	/* The TLS handshake tells whether one connection will do; without TLS it never does. */
+	curl_easy_setopt(easy, CURLOPT_PIPEWAIT, strncmp(c->req.url, "https:", 6) == 0 ? 1L : 0L);
 	curl_easy_setopt(easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
 	curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS,
 			 (long)(HTTP_CONNECT_TIMEOUT / USEC_PER_MSEC));
@@ -493,10 +494,7 @@ static void call_move(struct http_call *c, enum place place)
 	struct http *h = c->http;
 
 	list_del(&c->in_http);
-	list_add_tail(place == CALL_QUEUED    ? &h->queued
-		      : place == CALL_STARTED ? &h->started
-					      : &h->done,
-		      &c->in_http);
+	list_add_tail(place == CALL_STARTED ? &h->started : &h->done, &c->in_http);
 	c->place = place;
 }
 
@@ -566,6 +564,12 @@ static void call_launch(struct http_call *c)
 	call_move(c, CALL_STARTED);
 }
 
+static bool goes_first(const struct http_call *c)
+{
+	return c->req.on_data || c->req.urgent;
+}
+
+/* Those that go first stand at the head of the queue. */
 static void launch_queued(struct http *h)
 {
 	struct list *pos, *tmp;
@@ -573,8 +577,9 @@ static void launch_queued(struct http *h)
 	list_for_each_safe (pos, tmp, &h->queued) {
 		struct http_call *c = container_of(pos, struct http_call, in_http);
 
-		if (c->req.on_data || h->n_busy < HTTP_BUSY_MAX)
-			call_launch(c);
+		if (h->n_busy >= HTTP_BUSY_MAX && !goes_first(c))
+			return;
+		call_launch(c);
 	}
 }
 
@@ -667,7 +672,10 @@ struct http_call *http_start(struct http *h, const struct http_request *request)
 	c->http = h;
 	list_init(&c->in_http);
 	copy_request(c, request);
-	call_move(c, CALL_QUEUED);
+	if (goes_first(c))
+		list_add_head(&h->queued, &c->in_http);
+	else
+		list_add_tail(&h->queued, &c->in_http);
 	if (h->inside == 0)
 		launch_queued(h);
 	return c;

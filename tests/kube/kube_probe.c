@@ -5,6 +5,7 @@
  *	kube_probe KUBECONFIG watch PLURAL     add|update|delete KEY, synced N, state TEXT
  *	kube_probe KUBECONFIG get PATH	       status and body length, or the error
  *	kube_probe KUBECONFIG lease NS/NAME ID	started, stopped, leader ID
+ *	kube_probe KUBECONFIG crowd NS/NAME ID	lease, behind a hundred other requests
  *	kube_probe KUBECONFIG event NS/NAME N	N Events about one Service, then as they are told
  */
 #include <ev.h>
@@ -164,6 +165,16 @@ static int lease(char *key, const char *identity)
 	return 0;
 }
 
+/* More requests than go at once, then the lease. */
+static int crowd(char *key, const char *identity)
+{
+	struct kube_ref ref = {.resource = &kube_events, .ns = "ns", .name = "e"};
+
+	for (int i = 0; i < 100; i++)
+		kube_client_create(client, &ref, "{}", NULL, NULL);
+	return lease(key, identity);
+}
+
 static int event(char *key, int n)
 {
 	struct kube_recorder *r = kube_recorder_new(client, "kube-probe", NULL);
@@ -203,9 +214,11 @@ static int run(int argc, char **argv)
 		return get(argv[3]);
 	if (argc == 5 && strcmp(argv[2], "lease") == 0)
 		return lease(argv[3], argv[4]);
+	if (argc == 5 && strcmp(argv[2], "crowd") == 0)
+		return crowd(argv[3], argv[4]);
 	if (argc == 5 && strcmp(argv[2], "event") == 0)
 		return event(argv[3], atoi(argv[4]));
-	fputs("usage: kube_probe KUBECONFIG watch|get|lease|event ARGS\n", stderr);
+	fputs("usage: kube_probe KUBECONFIG watch|get|lease|crowd|event ARGS\n", stderr);
 	return 2;
 }
 

@@ -1,6 +1,7 @@
 """Single requests, credentials, Events and leases against the fake server."""
 import base64
 import json
+import threading
 import time
 
 from fake_api import FakeApi, Step, status
@@ -196,3 +197,19 @@ def test_lease_is_lost_when_the_server_is_away(api, probe):
 	began = time.monotonic()
 	one.wait("stopped")
 	assert time.monotonic() - began < 4
+
+
+def test_lease_does_not_queue_behind_other_requests(api, probe):
+	Leases(api)
+	gate = threading.Event()
+
+	def hang(request):
+		gate.wait(10)
+		request.answer(201, {})
+	api.script.extend(Step(hang, matching=is_event) for _ in range(100))
+	p = probe(api.url, "crowd", "ns/lead", "one")
+	p.wait("started")
+	time.sleep(4)  # past the renew deadline
+	assert sum("/events" in path for _, _, path, _ in api.requests) == 32
+	gate.set()
+	assert "stopped" not in p.drain()
