@@ -511,3 +511,34 @@ def test_daemonset_and_slices(server, api):
         assert not gone(api, CORE + "endpoints/ds")
         api.delete(CORE + "services/ds")
         eventually(lambda: not api.get(found)["items"] and gone(api, CORE + "endpoints/ds"))
+
+
+def test_mutating_webhook_and_equivalent_versions(server, api):
+    api.post(CRDS, definition("twins", ("v1", "v1beta1")))
+    rule = {"operations": ["CREATE"], "apiGroups": ["example.org"], "resources": ["twins"]}
+    rules = [{**rule, "apiVersions": ["v1"]}]
+
+    def change(_request):
+        ops = [{"op": "add", "path": "/spec/mode", "value": "fast"}]
+        patch = base64.b64encode(json.dumps(ops).encode()).decode()
+        return {"allowed": True, "patchType": "JSONPatch", "patch": patch}
+
+    mutating = HOOKS.replace("validating", "mutating")
+    with webhook(server, change, "mutate") as (port, asked):
+        api.post(mutating, hook_config(server, "mutate", port, rules))
+        made = api.post(path_of("twins"), {"metadata": {"name": "a"}, "spec": {"name": "a"}})
+        assert made["spec"]["mode"] == "fast" and len(asked) == 1
+        api.delete(mutating + "/mutate")
+    body = {"metadata": {"name": "b"}, "spec": {"name": "b"}}
+    older = path_of("twins", version="v1beta1")
+    with webhook(server, lambda r: {"allowed": True}, "equal") as (port, asked):
+        api.post(HOOKS, hook_config(server, "equal", port, rules))
+        api.post(older, body)
+        assert asked[0]["object"]["apiVersion"] == "example.org/v1"
+        assert asked[0]["requestKind"]["version"] == "v1beta1"
+        config = api.get(HOOKS + "/equal")
+        config["webhooks"][0]["matchPolicy"] = "Exact"
+        api.put(HOOKS + "/equal", config)
+        api.post(older, {**body, "metadata": {"name": "c"}})
+        assert len(asked) == 1
+        api.delete(HOOKS + "/equal")
