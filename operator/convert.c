@@ -4,8 +4,9 @@
  * Everything that both versions have is written alike in both, so objects are moved field by field
  * as JSON and unknown fields stay. What only v1beta2 has goes into an annotation of the v1beta1
  * object, and comes back from there: reading and writing an object in either version loses
- * nothing. Members that v1beta1 requires and v1beta2 does not are filled with the empty value, and
- * the annotation tells that they were absent. The rest of the metadata must not be touched.
+ * nothing. Members that v1beta1 cannot leave out are filled with the empty value, and the
+ * annotation tells that they were absent; a timer that a v1beta1 object leaves out is 0, as MetalLB
+ * has it. The rest of the metadata must not be touched.
  *
  * Two things are not carried over: a false that is the default anyway, and a v1beta1 peerPort of 0,
  * which means the default and which v1beta2 does not allow.
@@ -41,13 +42,16 @@ static const struct {
 	{"dualStackAddressFamily", json_type_boolean, true},
 };
 
-/* What v1beta1 requires. */
+/* What v1beta1 always has, and the value that it then has. */
 static const struct {
 	const char *name;
-	enum json_type type; /* int or string */
-} required_v1[] = {
-	{"peerASN", json_type_int},
-	{"peerAddress", json_type_string},
+	const char *text; /* NULL: the number 0 */
+	bool implied;     /* it is this when v1beta1 leaves it out */
+} always_v1[] = {
+	{"peerASN", NULL, false},
+	{"peerAddress", "", false},
+	{"holdTime", "0s", true},
+	{"keepaliveTime", "0s", true},
 };
 
 static void json_putp(struct json_object **o)
@@ -55,10 +59,22 @@ static void json_putp(struct json_object **o)
 	json_object_put(*o);
 }
 
-static bool is_empty(struct json_object *v)
+static struct json_object *empty_value(size_t i)
 {
-	return json_object_is_type(v, json_type_int) ? json_object_get_int64(v) == 0
-						     : json_object_get_string_len(v) == 0;
+	return always_v1[i].text ? json_object_new_string(always_v1[i].text)
+				 : json_object_new_int(0);
+}
+
+static bool is_empty(struct json_object *spec, size_t i)
+{
+	struct json_object *v;
+
+	if (!json_object_object_get_ex(spec, always_v1[i].name, &v))
+		return false;
+	if (always_v1[i].text)
+		return json_object_is_type(v, json_type_string) &&
+		       strcmp(json_object_get_string(v), always_v1[i].text) == 0;
+	return json_object_is_type(v, json_type_int) && json_object_get_int64(v) == 0;
 }
 
 /* Take a member out of o: a reference of the caller's, or NULL. */
@@ -73,22 +89,19 @@ static struct json_object *take(struct json_object *o, const char *name)
 	return v;
 }
 
-static void down_required(struct json_object *spec, struct json_object *kept)
+static void down_absent(struct json_object *spec, struct json_object *kept)
 {
 	struct json_object *absent = NULL;
 
-	for (size_t i = 0; i < ARRAY_SIZE(required_v1); i++) {
-		const char *name = required_v1[i].name;
+	for (size_t i = 0; i < ARRAY_SIZE(always_v1); i++) {
+		const char *name = always_v1[i].name;
 
 		if (json_object_object_get_ex(spec, name, NULL))
 			continue;
 		if (!absent)
 			absent = json_object_new_array();
 		json_object_array_add(absent, json_object_new_string(name));
-		json_object_object_add(spec, name,
-				       required_v1[i].type == json_type_int
-					       ? json_object_new_int(0)
-					       : json_object_new_string(""));
+		json_object_object_add(spec, name, empty_value(i));
 	}
 	if (absent)
 		json_object_object_add(kept, ABSENT, absent);
@@ -126,7 +139,7 @@ static void convert_down(struct json_object *object)
 		else
 			json_object_object_add(kept, only_v2[i].name, v);
 	}
-	down_required(spec, kept);
+	down_absent(spec, kept);
 	if (json_object_object_length(kept) == 0)
 		return;
 	json_object_object_add(
@@ -135,20 +148,32 @@ static void convert_down(struct json_object *object)
 			kept, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE)));
 }
 
-static void up_required(struct json_object *spec, struct json_object *kept)
+static bool was_absent(struct json_object *kept, const char *name)
 {
 	struct json_object *absent = review_get(kept, ABSENT, json_type_array);
 
-	for (size_t i = 0; absent && i < json_object_array_length(absent); i++)
-		for (size_t k = 0; k < ARRAY_SIZE(required_v1); k++) {
-			struct json_object *name = json_object_array_get_idx(absent, i);
-			struct json_object *v =
-				review_get(spec, required_v1[k].name, required_v1[k].type);
+	for (size_t i = 0; absent && i < json_object_array_length(absent); i++) {
+		struct json_object *v = json_object_array_get_idx(absent, i);
 
-			if (v && is_empty(v) && json_object_is_type(name, json_type_string) &&
-			    strcmp(json_object_get_string(name), required_v1[k].name) == 0)
-				json_object_object_del(spec, required_v1[k].name);
+		if (json_object_is_type(v, json_type_string) &&
+		    strcmp(json_object_get_string(v), name) == 0)
+			return true;
+	}
+	return false;
+}
+
+static void up_absent(struct json_object *spec, struct json_object *kept)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(always_v1); i++) {
+		const char *name = always_v1[i].name;
+
+		if (was_absent(kept, name)) {
+			if (is_empty(spec, i))
+				json_object_object_del(spec, name);
+		} else if (always_v1[i].implied && !json_object_object_get_ex(spec, name, NULL)) {
+			json_object_object_add(spec, name, empty_value(i));
 		}
+	}
 }
 
 /* The annotation, when it is what we write; it is then removed. */
@@ -180,18 +205,16 @@ static void convert_up(struct json_object *object)
 
 	if (!spec)
 		return;
-	if (port && is_empty(port))
+	if (port && json_object_get_int64(port) == 0)
 		json_object_object_del(spec, "peerPort");
 	_cleanup_(json_putp) struct json_object *kept = take_kept(object);
-	if (!kept)
-		return;
 	for (size_t i = 0; i < ARRAY_SIZE(only_v2); i++) {
 		struct json_object *v = review_get(kept, only_v2[i].name, only_v2[i].type);
 
 		if (v && !json_object_object_get_ex(spec, only_v2[i].name, NULL))
 			json_object_object_add(spec, only_v2[i].name, json_object_get(v));
 	}
-	up_required(spec, kept);
+	up_absent(spec, kept);
 }
 
 static bool convert_object(struct json_object *object, const char *want, struct err *err)

@@ -18,10 +18,10 @@ struct webhook;
 
 struct webhook_options {
 	struct kube_client *client;
-	const char *ns;		  /* our own; objects must be there */
+	const char *ns;           /* our own; objects must be there */
 	const char *secret_name;  /* of the certificates */
 	const char *service_name; /* that leads to us on port 443 */
-	const char *deployment;	  /* our own, or "": never removes the configuration */
+	const char *deployment;   /* our own, or "": never removes the configuration */
 	uint16_t port;
 	const struct serve_tls *tls;
 	enum bgp_backend backend;

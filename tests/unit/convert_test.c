@@ -53,14 +53,18 @@ static const char *first_object(struct json_object *answer)
 	"},\"spec\":{" spec "}}"
 #define NAME       "\"name\":\"a\",\"namespace\":\"n\""
 #define KEPT(text) ",\"annotations\":{\"metallb.io/v1beta2-fields\":\"" text "\"}"
-#define PLAIN      "\"myASN\":64512,\"peerASN\":64513,\"peerAddress\":\"192.0.2.1\""
+#define BASE       "\"myASN\":64512,\"peerASN\":64513,\"peerAddress\":\"192.0.2.1\""
+#define PLAIN      BASE ",\"holdTime\":\"90s\",\"keepaliveTime\":\"30s\""
+#define ZERO       ",\"holdTime\":\"0s\",\"keepaliveTime\":\"0s\""
 
 static const struct {
 	const char *v2, *v1;
 } pairs[] = {
 	{V2(NAME, PLAIN), V1(NAME, PLAIN)},
-	{V2(NAME, PLAIN ",\"holdTime\":\"90s\",\"keepaliveTime\":\"30s\",\"peerPort\":1179"),
-	 V1(NAME, PLAIN ",\"holdTime\":\"90s\",\"keepaliveTime\":\"30s\",\"peerPort\":1179")},
+	{V2(NAME, PLAIN ",\"peerPort\":1179"), V1(NAME, PLAIN ",\"peerPort\":1179")},
+	{V2(NAME, BASE),
+	 V1(NAME KEPT("{\\\"absent\\\":[\\\"holdTime\\\",\\\"keepaliveTime\\\"]}"), BASE ZERO)},
+	{V2(NAME, BASE ZERO), V1(NAME, BASE ZERO)},
 	{V2(NAME, PLAIN ",\"vrf\":\"red\""), V1(NAME KEPT("{\\\"vrf\\\":\\\"red\\\"}"), PLAIN)},
 	{V2(NAME, PLAIN ",\"localASN\":4200000000,\"connectTime\":\"5s\""),
 	 V1(NAME KEPT("{\\\"localASN\\\":4200000000,\\\"connectTime\\\":\\\"5s\\\"}"), PLAIN)},
@@ -69,10 +73,10 @@ static const struct {
 	    PLAIN)},
 	{V2(NAME, PLAIN ",\"enableGracefulRestart\":false"),
 	 V1(NAME KEPT("{\\\"enableGracefulRestart\\\":false}"), PLAIN)},
-	{V2(NAME, "\"myASN\":1,\"interface\":\"eth0\",\"dynamicASN\":\"external\""),
+	{V2(NAME, "\"myASN\":1,\"interface\":\"eth0\",\"dynamicASN\":\"external\"" ZERO),
 	 V1(NAME KEPT("{\\\"dynamicASN\\\":\\\"external\\\",\\\"interface\\\":\\\"eth0\\\","
 		      "\\\"absent\\\":[\\\"peerASN\\\",\\\"peerAddress\\\"]}"),
-	    "\"myASN\":1,\"peerASN\":0,\"peerAddress\":\"\"")},
+	    "\"myASN\":1,\"peerASN\":0,\"peerAddress\":\"\"" ZERO)},
 	{V2(NAME ",\"annotations\":{\"x\":\"y\"}", PLAIN ",\"vrf\":\"red\""),
 	 V1(NAME ",\"annotations\":{\"x\":\"y\",\"metallb.io/v1beta2-fields\":"
 		 "\"{\\\"vrf\\\":\\\"red\\\"}\"}",
@@ -112,6 +116,9 @@ static const struct {
 	 "metallb.io/v1beta1", V1(NAME, PLAIN)},
 	/* 0 is the default port */
 	{V1(NAME, PLAIN ",\"peerPort\":0"), "metallb.io/v1beta2", V2(NAME, PLAIN)},
+	/* a timer that is left out */
+	{V1(NAME, BASE ",\"holdTime\":\"9s\""), "metallb.io/v1beta2",
+	 V2(NAME, BASE ",\"holdTime\":\"9s\",\"keepaliveTime\":\"0s\"")},
 	/* the value was filled in meanwhile */
 	{V1(NAME KEPT("{\\\"absent\\\":[\\\"peerASN\\\",\\\"peerAddress\\\"]}"), PLAIN),
 	 "metallb.io/v1beta2", V2(NAME, PLAIN)},
