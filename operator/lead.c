@@ -15,8 +15,10 @@
 #include "operator/metrics.h"
 #include "operator/reconcile.h"
 #include "operator/secret.h"
+#include "operator/webhook.h"
 
-#define LEASE_NAME "metallb-controller"
+#define LEASE_NAME         "metallb-controller"
+#define WEBHOOK_LEASE_NAME "metallb-webhook" /* with --webhook-mode=onlywebhook */
 
 struct lead {
 	struct kube_client *client;
@@ -26,6 +28,8 @@ struct lead {
 	struct kube_lease *lease; /* NULL: without election */
 	struct reconcile *reconcile;
 	struct secret_maker *secret;
+	struct webhook *webhook;
+	bool leads;
 	void (*done)(void *user);
 	void *user;
 };
@@ -35,6 +39,11 @@ static bool may_write(void *user)
 	const struct lead *l = user;
 
 	return !l->lease || kube_lease_is_held(l->lease, clock_now());
+}
+
+bool lead_may_write(const struct lead *l)
+{
+	return l->leads && (!l->lease || kube_lease_is_held(l->lease, clock_now()));
 }
 
 static void start(void *user)
@@ -62,6 +71,11 @@ static void start(void *user)
 
 	log_info("leading", NULL);
 	metric_set(operator_metrics.leader, NULL, 1);
+	l->leads = true;
+	if (l->webhook)
+		webhook_set_leader(l->webhook, true);
+	if (o->webhook_mode == WEBHOOK_ONLY)
+		return;
 	l->reconcile = reconcile_new(&spec);
 	if (o->ml_secret_name[0])
 		l->secret = secret_maker_new(l->client, l->ns, o->ml_secret_name, o->deployment);
@@ -73,6 +87,9 @@ static void stop(void *user)
 
 	log_info("not leading any more", NULL);
 	metric_set(operator_metrics.leader, NULL, 0);
+	l->leads = false;
+	if (l->webhook)
+		webhook_set_leader(l->webhook, false);
 	l->reconcile = reconcile_free(l->reconcile);
 	l->secret = secret_maker_free(l->secret);
 }
@@ -95,13 +112,13 @@ static char *make_identity(const struct options *o)
 }
 
 struct lead *lead_new(struct kube_client *client, const struct options *options, const char *ns,
-		      struct err *err)
+		      struct webhook *webhook, struct err *err)
 {
 	struct lead *l = xcalloc(1, sizeof(*l));
 	_cleanup_free_ char *identity = make_identity(options);
 	struct kube_lease_spec spec = {
 		.ns = ns,
-		.name = LEASE_NAME,
+		.name = options->webhook_mode == WEBHOOK_ONLY ? WEBHOOK_LEASE_NAME : LEASE_NAME,
 		.identity = identity,
 		.on_started = start,
 		.on_stopped = stop,
@@ -112,6 +129,7 @@ struct lead *lead_new(struct kube_client *client, const struct options *options,
 	l->client = client;
 	l->options = options;
 	l->ns = ns;
+	l->webhook = webhook;
 	l->recorder = kube_recorder_new(client, "metallb-controller", NULL);
 	if (!options->leader_elect) {
 		start(l);
@@ -155,5 +173,5 @@ void lead_stop(struct lead *l, void (*done)(void *user), void *user)
 
 bool lead_is_leading(const struct lead *l)
 {
-	return l->reconcile != NULL;
+	return l->leads;
 }

@@ -9,14 +9,18 @@
 
 struct lead;
 struct kube_client;
+struct webhook;
 
-/* options and ns are borrowed. NULL with the reason when the Lease cannot be set up. */
+/* options and ns are borrowed, and so is webhook, which is told who leads (NULL: there is none).
+ * NULL with the reason when the Lease cannot be set up. */
 struct lead *lead_new(struct kube_client *client, const struct options *options, const char *ns,
-		      struct err *err);
+		      struct webhook *webhook, struct err *err);
 struct lead *lead_free(struct lead *l);
 /* Hand over: finish what must be written, give the Lease back, then call done. */
 void lead_stop(struct lead *l, void (*done)(void *user), void *user);
 /* For metrics: bring gauges up to date. */
 bool lead_is_leading(const struct lead *l);
+/* Whether what only the leader may write may be written now. */
+bool lead_may_write(const struct lead *l);
 
 #endif

@@ -18,8 +18,9 @@
 #include "operator/lead.h"
 #include "operator/metrics.h"
 #include "operator/options.h"
+#include "operator/webhook.h"
 
-#define STOP_DEADLINE 3. /* seconds for handing over */
+#define STOP_DEADLINE 4. /* seconds for handing over; the webhooks serve on for most of them */
 
 struct program {
 	struct options options;
@@ -29,7 +30,10 @@ struct program {
 	struct serve *health;
 	struct serve_metrics *metrics;
 	struct serve_tls tls;
+	struct webhook *webhook;
 	struct lead *lead;
+	unsigned n_stopping; /* parts that have not told yet that they are done */
+	struct serve_route health_routes[2];
 	ev_signal term, interrupt;
 	ev_timer deadline;
 };
@@ -40,16 +44,22 @@ static void on_healthz(struct serve_request *r, void *user)
 	serve_reply_text(r, 200, "ok\n");
 }
 
-static const struct serve_route health_routes[] = {
-	{SERVE_GET, "/healthz", NULL, on_healthz, NULL},
-	{SERVE_GET, "/readyz", NULL, on_healthz, NULL},
-};
+static void on_readyz(struct serve_request *r, void *user)
+{
+	const struct program *p = user;
+
+	if (p->webhook && !webhook_is_ready(p->webhook))
+		serve_reply_text(r, 503, "the webhooks are not ready\n");
+	else
+		serve_reply_text(r, 200, "ok\n");
+}
 
 static void on_stopped(void *user)
 {
 	struct program *p = user;
 
-	ev_break(p->loop, EVBREAK_ALL);
+	if (--p->n_stopping == 0)
+		ev_break(p->loop, EVBREAK_ALL);
 }
 
 static void on_deadline(struct ev_loop *loop, ev_timer *w, int events)
@@ -69,10 +79,12 @@ static void on_signal(struct ev_loop *loop, ev_signal *w, int events)
 		return;
 	log_info("shutdown", "signal", strsignal(w->signum), NULL);
 	ev_timer_start(loop, &p->deadline);
+	p->n_stopping = 1u + (p->lead != NULL) + (p->webhook != NULL);
+	if (p->webhook)
+		webhook_stop(p->webhook, on_stopped, p);
 	if (p->lead)
 		lead_stop(p->lead, on_stopped, p);
-	else
-		on_stopped(p);
+	on_stopped(p);
 }
 
 static void watch_signals(struct program *p)
@@ -91,9 +103,12 @@ static bool start_health(struct program *p, struct err *err)
 	struct serve_options opt = {
 		.name = "health",
 		.port = (uint16_t)p->options.health_port,
-		.routes = health_routes,
-		.n_routes = ARRAY_SIZE(health_routes),
+		.routes = p->health_routes,
+		.n_routes = ARRAY_SIZE(p->health_routes),
 	};
+
+	p->health_routes[0] = (struct serve_route){SERVE_GET, "/healthz", NULL, on_healthz, p};
+	p->health_routes[1] = (struct serve_route){SERVE_GET, "/readyz", NULL, on_readyz, p};
 
 	if (p->options.health_port == 0)
 		return true;
@@ -118,6 +133,39 @@ static bool start_metrics(struct program *p, struct err *err)
 	return o->port == 0 || serve_metrics_new(p->loop, &opt, &p->metrics, err);
 }
 
+static bool may_write(void *user)
+{
+	const struct program *p = user;
+
+	return p->lead && lead_may_write(p->lead);
+}
+
+static bool start_webhook(struct program *p, struct err *err)
+{
+	const struct options *o = &p->options;
+	struct serve_tls tls = p->tls;
+	struct webhook_options opt = {
+		.client = p->client,
+		.ns = p->ns,
+		.secret_name = o->webhook_secret,
+		.service_name = o->cert_service_name,
+		.deployment = o->deployment,
+		.port = (uint16_t)o->webhook_port,
+		.tls = &tls,
+		.backend = o->backend,
+		.disable_cert_rotation = o->disable_cert_rotation,
+		.cert_dir = o->cert_dir,
+		.may_write = may_write,
+		.user = p,
+	};
+
+	tls.http2 = o->webhook_http2;
+	if (o->webhook_mode == WEBHOOK_DISABLED)
+		return true;
+	p->webhook = webhook_new(p->loop, &opt, err);
+	return p->webhook != NULL;
+}
+
 static bool connect_kube(struct program *p, struct err *err)
 {
 	struct kube_config_options where = {p->options.kubeconfig, p->options.context};
@@ -137,17 +185,17 @@ static bool start(struct program *p, struct err *err)
 {
 	watch_signals(p);
 	operator_metrics_init();
-	if (!connect_kube(p, err) || !start_health(p, err) || !start_metrics(p, err))
+	if (!connect_kube(p, err) || !start_metrics(p, err) || !start_webhook(p, err) ||
+	    !start_health(p, err))
 		return false;
-	if (p->options.webhook_mode == WEBHOOK_ONLY)
-		return true;
-	p->lead = lead_new(p->client, &p->options, p->ns, err);
+	p->lead = lead_new(p->client, &p->options, p->ns, p->webhook, err);
 	return p->lead != NULL;
 }
 
 static void program_fini(struct program *p)
 {
 	lead_free(p->lead);
+	webhook_free(p->webhook);
 	serve_metrics_free(p->metrics);
 	serve_free(p->health);
 	serve_tls_fini(&p->tls);
