@@ -91,12 +91,10 @@ def test_watch_resumes_and_bookmarks(api):
         for e in api.watch("%s?labelSelector=in%%3Dyes&resourceVersion=%s" % (path, start), 1)
     ]
     assert kinds == ["ADDED", "DELETED"]
-    marks = [
-        e
-        for e in api.watch(path + "?allowWatchBookmarks=true&resourceVersion=" + start, 6)
-        if e["type"] == "BOOKMARK"
-    ]
-    assert marks and int(marks[0]["object"]["metadata"]["resourceVersion"]) >= int(start)
+    events = api.watch(path + "?allowWatchBookmarks=true&resourceVersion=" + start, 10)
+    mark = next(e["object"] for e in events if e["type"] == "BOOKMARK")
+    events.close()
+    assert int(mark["metadata"]["resourceVersion"]) >= int(start)
 
 
 def test_watch_from_a_forgotten_version_is_gone(api):
