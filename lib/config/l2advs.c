@@ -44,7 +44,7 @@ static bool check_l2adv(struct build *b, const struct l2advertisement *in)
 static void score_nodes(struct build *b, const struct l2advertisement *in,
 			const struct node_set *nodes, struct config_l2adv *out)
 {
-	size_t n = b->nodes.n_nodes, m = 0;
+	size_t n = in->n_preferred > 0 ? b->nodes.n_nodes : 0, m = 0;
 	int64_t *sums = arena_calloc(b->scratch, n, sizeof(*sums));
 
 	for (size_t i = 0; i < in->n_preferred; i++) {

@@ -58,9 +58,9 @@ void nodes_fini(struct build *b)
 	table_fini(&b->nodes.by_label);
 }
 
-static const char *label_key(struct build *b, const struct kv *kv)
+static const char *label_key(struct build *b, const char *key, const char *value)
 {
-	return arena_printf(b->scratch, "%s=%s", kv->key, kv->value);
+	return arena_printf(b->scratch, "%s=%s", key, value);
 }
 
 static void index_labels(struct build *b)
@@ -69,7 +69,8 @@ static void index_labels(struct build *b)
 
 	for (size_t i = 0; i < c->n_nodes; i++)
 		for (size_t j = 0; j < c->labels[i]->n; j++) {
-			const char *key = label_key(b, &c->labels[i]->items[j]);
+			const struct kv *kv = &c->labels[i]->items[j];
+			const char *key = label_key(b, kv->key, kv->value);
 			struct label_nodes *l = table_find(&c->by_label, key);
 
 			if (!l) {
@@ -87,29 +88,71 @@ static void set_bit(uint64_t *bits, size_t i)
 	bits[i / 64] |= UINT64_C(1) << (i % 64);
 }
 
+/* How many nodes have the key with one of the values. */
+static size_t count_with(struct build *b, const char *key, const struct strs *values)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < values->n; i++) {
+		const struct label_nodes *l =
+			table_find(&b->nodes.by_label, label_key(b, key, values->items[i]));
+
+		n += l ? l->n : 0;
+	}
+	return n;
+}
+
+/* The requirement that the fewest nodes fulfil among those that name values; false: none does. */
+static bool narrowest(struct build *b, const struct selector *s, const char **key,
+		      struct strs *values)
+{
+	size_t least = SIZE_MAX;
+
+	for (size_t i = 0; i < s->match_labels.n; i++) {
+		const struct kv *kv = &s->match_labels.items[i];
+		struct strs one = {&kv->value, 1};
+		size_t n = count_with(b, kv->key, &one);
+
+		if (n < least) {
+			least = n;
+			*key = kv->key;
+			*values = one;
+		}
+	}
+	for (size_t i = 0; i < s->n_exprs; i++) {
+		const struct selector_expr *e = &s->exprs[i];
+		size_t n = e->op == SEL_IN ? count_with(b, e->key, &e->values) : SIZE_MAX;
+
+		if (n < least) {
+			least = n;
+			*key = e->key;
+			*values = e->values;
+		}
+	}
+	return least != SIZE_MAX;
+}
+
 static void match_one(struct build *b, const struct selector *s, uint64_t *bits)
 {
 	struct node_cache *c = &b->nodes;
-	const struct label_nodes *fewest = NULL;
+	struct strs values;
+	const char *key;
 
-	if (s->match_labels.n > 0 && !c->indexed)
+	if (!c->indexed)
 		index_labels(b);
-	for (size_t i = 0; i < s->match_labels.n; i++) {
-		const char *key = label_key(b, &s->match_labels.items[i]);
-		const struct label_nodes *l = table_find(&c->by_label, key);
-
-		if (!l)
-			return;
-		if (!fewest || l->n < fewest->n)
-			fewest = l;
+	if (!narrowest(b, s, &key, &values)) {
+		for (size_t i = 0; i < c->n_nodes; i++)
+			if (selector_matches(s, c->labels[i]))
+				set_bit(bits, i);
+		return;
 	}
-	size_t n = fewest ? fewest->n : c->n_nodes;
+	for (size_t i = 0; i < values.n; i++) {
+		const struct label_nodes *l =
+			table_find(&c->by_label, label_key(b, key, values.items[i]));
 
-	for (size_t i = 0; i < n; i++) {
-		size_t node = fewest ? fewest->items[i] : i;
-
-		if (selector_matches(s, c->labels[node]))
-			set_bit(bits, node);
+		for (size_t j = 0; l && j < l->n; j++)
+			if (selector_matches(s, c->labels[l->items[j]]))
+				set_bit(bits, l->items[j]);
 	}
 }
 
