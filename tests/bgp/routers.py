@@ -277,9 +277,15 @@ class Exabgp(Router):
 
     def start(self):
         receive = self.dir / "receive"
-        receive.write_text("#!/bin/sh\nexec cat >>" + str(self.dir / "updates.json") + "\n")
+        receive.write_text(
+            "#!/usr/bin/python3\nimport sys\n"
+            f"with open('{self.dir}/updates.json', 'a') as out:\n"
+            "    for line in sys.stdin:\n        out.write(line)\n        out.flush()\n"
+        )
         receive.chmod(0o755)
         (self.dir / "updates.json").touch()
+        os.chmod(self.dir, 0o755)  # it drops root
+        os.chmod(self.dir / "updates.json", 0o666)
         lines = [f"process sink {{ run {receive}; encoder json; }}"]
         for n in self.neighbors:
             lines += [f"neighbor {n['address']} {{", "  router-id 10.0.0.103;", f"  local-address {n['local']};",
