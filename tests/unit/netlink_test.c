@@ -1,0 +1,232 @@
+/*
+ * Netlink messages as Linux 6 sent them (tests/vectors/netlink), through parser and link table.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+#include <linux/if.h>
+
+#include "metallb/arena.h"
+#include "metallb/xalloc.h"
+#include "speaker/links.h"
+
+struct recording {
+	FILE *f;
+	char *line;
+	size_t cap;
+};
+
+static struct recording recording_open(const char *name)
+{
+	_cleanup_free_ char *path = xasprintf("%s/tests/vectors/netlink/%s", SOURCE_DIR, name);
+	struct recording r = {.f = fopen(path, "r")};
+
+	assert_non_null(r.f);
+	assert_true(getline(&r.line, &r.cap, r.f) > 0); /* the first title */
+	return r;
+}
+
+static void recording_close(struct recording *r)
+{
+	fclose(r->f);
+	free(r->line);
+}
+
+static size_t hex_decode(const char *hex, uint8_t *out)
+{
+	size_t n = 0;
+	unsigned v;
+
+	while (sscanf(hex + 2 * n, "%2x", &v) == 1)
+		out[n++] = (uint8_t)v;
+	return n;
+}
+
+/* Apply what is recorded under the next title, which must be this one. */
+static bool section_apply(struct recording *r, const char *title, struct links *links)
+{
+	bool changed = false;
+
+	r->line[strcspn(r->line, "\n")] = '\0';
+	assert_string_equal(r->line + 2, title);
+	while (getline(&r->line, &r->cap, r->f) > 0 && r->line[0] != '#') {
+		static uint8_t data[65536];
+		const uint8_t *p = data;
+		size_t len = hex_decode(r->line, data);
+		struct nl_event e;
+		const char *reason;
+
+		while (netlink_parse(&p, &len, &e, &reason)) {
+			assert_null(reason);
+			changed |= links_apply(links, &e);
+		}
+		assert_null(reason);
+	}
+	return changed;
+}
+
+/* The interface as layer 2 may use it; ifindex 0 when it may not. */
+static struct responder_link usable(const struct links *links, const char *name)
+{
+	struct responder_link link;
+
+	for (size_t pos = 0; links_usable_next(links, &pos, &link);)
+		if (strcmp(link.name, name) == 0)
+			return link;
+	return (struct responder_link){0};
+}
+
+static bool excluded(void *user, const char *name)
+{
+	return strcmp(name, user) == 0;
+}
+
+static void test_events(void **state)
+{
+	struct recording r = recording_open("events.hex");
+	struct links *links = links_new(NULL, NULL);
+	struct ip ip;
+
+	(void)state;
+	assert_true(section_apply(&r, "veth pair made", links));
+	assert_int_equal(usable(links, "eth0").ifindex, 0); /* not up */
+	assert_true(section_apply(&r, "both up", links));
+	assert_true(usable(links, "eth0").arp && usable(links, "eth0").ndp);
+	assert_true(ip_parse("fe80::ff:fe00:1", &ip));
+	struct ip link_local = usable(links, "eth0").link_local;
+
+	assert_true(ip_eq(&link_local, &ip));
+	assert_true(section_apply(&r, "IPv4 address", links));
+	assert_true(ip_parse("192.0.2.1", &ip));
+	assert_true(links_has_address(links, &ip));
+	assert_true(section_apply(&r, "bridge made and up", links));
+	assert_true(section_apply(&r, "eth0 becomes a port of br0", links));
+	assert_int_equal(usable(links, "eth0").ifindex, 0);
+	assert_true(usable(links, "br0").arp);
+	assert_true(section_apply(&r, "eth0 leaves br0", links));
+	assert_true(usable(links, "eth0").arp);
+	assert_true(section_apply(&r, "eth0 gets another hardware address", links));
+	assert_int_equal(usable(links, "eth0").mac.b[5], 0x11);
+	assert_true(section_apply(&r, "eth1 down: eth0 loses its carrier", links));
+	assert_int_equal(usable(links, "eth0").ifindex, 0);
+	assert_true(section_apply(&r, "eth1 up again", links));
+	assert_true(usable(links, "eth0").arp);
+	assert_true(section_apply(&r, "eth0 renamed", links));
+	assert_int_equal(usable(links, "eth0").ifindex, 0);
+	assert_true(usable(links, "lan0").arp && usable(links, "lan0").ndp);
+	assert_true(section_apply(&r, "NOARP", links));
+	assert_int_equal(usable(links, "lan0").ifindex, 0);
+	assert_true(section_apply(&r, "ARP on again", links));
+	assert_true(usable(links, "lan0").arp);
+	assert_true(section_apply(&r, "IPv4 address removed", links));
+	assert_true(ip_parse("192.0.2.1", &ip));
+	assert_false(links_has_address(links, &ip));
+	assert_true(usable(links, "lan0").arp); /* an address it needs not */
+	assert_true(section_apply(&r, "pair deleted", links));
+	assert_int_equal(usable(links, "lan0").ifindex, 0);
+	links_free(links);
+	recording_close(&r);
+}
+
+static void test_dump(void **state)
+{
+	struct recording r = recording_open("dump.hex");
+	struct links *links = links_new(excluded, (void *)"eth1");
+	struct arena *a = arena_new();
+
+	(void)state;
+	links_dump_begin(links);
+	assert_true(section_apply(&r, "dump of links", links));
+	assert_true(section_apply(&r, "dump of addresses", links));
+	assert_false(links_dump_end(links));
+	assert_true(usable(links, "eth0").arp && usable(links, "eth0").ndp);
+	assert_int_equal(usable(links, "eth1").ifindex, 0); /* excluded */
+	assert_int_equal(usable(links, "lo").ifindex, 0);
+	struct strs names = links_names(links, a);
+
+	for (size_t i = 0; i < names.n; i++)
+		assert_string_not_equal(names.items[i], "eth1");
+	assert_string_equal(links_name(links, usable(links, "eth0").ifindex), "eth0");
+	/* a dump that no longer tells of anything */
+	links_dump_begin(links);
+	assert_true(links_dump_end(links));
+	assert_int_equal(usable(links, "eth0").ifindex, 0);
+	arena_free(a);
+	links_free(links);
+	recording_close(&r);
+}
+
+static void test_broken(void **state)
+{
+	static const struct {
+		uint8_t data[24];
+		size_t len;
+		const char *reason;
+		bool goes_on;
+	} cases[] = {
+		{{0}, 0, NULL, false},
+		{{20, 0, 0, 0}, 4, "short message header", false},
+		{{20, 0, 0, 0}, 16, "bad message length", false},
+		{{4, 0, 0, 0}, 16, "bad message length", false},
+		{{16, 0, 0, 0, 16, 0}, 16, "short link message", true},
+		{{16, 0, 0, 0, 20, 0}, 16, "short address message", true},
+		{{16, 0, 0, 0, 2, 0}, 16, "short error message", true},
+		{{16, 0, 0, 0, 3, 0}, 16, NULL, true},
+		{{24, 0, 0, 0, 20, 0, [16] = 2}, 24, "address message without an address", true},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		const uint8_t *p = cases[i].data;
+		size_t len = cases[i].len;
+		struct nl_event e;
+		const char *reason;
+
+		assert_int_equal(netlink_parse(&p, &len, &e, &reason), cases[i].goes_on);
+		if (cases[i].reason)
+			assert_string_equal(reason, cases[i].reason);
+		else
+			assert_null(reason);
+	}
+}
+
+/* Every cut of every recorded datagram: read to its end, or refused, never past it. */
+static void test_cut(void **state)
+{
+	struct recording r = recording_open("events.hex");
+
+	(void)state;
+	while (getline(&r.line, &r.cap, r.f) > 0) {
+		static uint8_t data[65536];
+		size_t full = r.line[0] == '#' ? 0 : hex_decode(r.line, data);
+
+		for (size_t cut = 0; cut < full; cut += 7) {
+			uint8_t *copy = xmemdup(data, cut);
+			const uint8_t *p = copy;
+			size_t len = cut;
+			struct nl_event e;
+			const char *reason;
+
+			while (netlink_parse(&p, &len, &e, &reason))
+				assert_true(len < cut);
+			free(copy);
+		}
+	}
+	recording_close(&r);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_events),
+		cmocka_unit_test(test_dump),
+		cmocka_unit_test(test_broken),
+		cmocka_unit_test(test_cut),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

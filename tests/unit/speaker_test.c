@@ -1,0 +1,180 @@
+/*
+ * The speaker's small parts: flags, excluded interfaces, records of decisions.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+#include "metallb/xalloc.h"
+#include "speaker/exclude.h"
+#include "speaker/options.h"
+#include "speaker/record.h"
+
+static const char *no_env(const char *name)
+{
+	(void)name;
+	return NULL;
+}
+
+static const char *pod_env(const char *name)
+{
+	if (strcmp(name, "METALLB_NODE_NAME") == 0)
+		return "node7";
+	if (strcmp(name, "METALLB_BGP_TYPE") == 0)
+		return "frr";
+	return strcmp(name, "METALLB_ML_BIND_PORT") == 0 ? "7947" : "";
+}
+
+static bool parse(struct options *o, options_getenv_fn env, struct err *err, const char *a,
+		  const char *b, const char *c)
+{
+	const char *argv[] = {"speaker", a, b, c};
+	int argc = 1;
+
+	while (argc < 4 && argv[argc])
+		argc++;
+	return options_parse(o, argc, (char **)argv, env, err);
+}
+
+static void test_options(void **state)
+{
+	struct options o;
+	struct err err;
+
+	(void)state;
+	assert_true(parse(&o, pod_env, &err, "--port=0", "-lb-class", "x"));
+	assert_string_equal(o.node_name, "node7");
+	assert_string_equal(o.ml_bind_port, "7947");
+	assert_int_equal(o.port, 0);
+	assert_int_equal(o.health_port, 17472);
+	assert_string_equal(o.lb_class, "x");
+	assert_int_equal(o.backend, BACKEND_FRR);
+	assert_int_equal(o.refresh, 180 * USEC_PER_SEC);
+	assert_true(
+		parse(&o, no_env, &err, "--node-name=a", "--ignore-exclude-lb", "--l2-refresh=0"));
+	assert_true(o.ignore_exclude_lb);
+	assert_int_equal(o.refresh, 0);
+	assert_true(parse(&o, pod_env, &err, "--ignore-exclude-lb=false",
+			  "--shared-address-election=group", NULL));
+	assert_true(!o.ignore_exclude_lb && o.group_shared);
+	assert_true(parse(&o, no_env, &err, "-h", NULL, NULL));
+	assert_true(o.help);
+}
+
+static void test_options_refused(void **state)
+{
+	static const struct {
+		const char *arg, *names;
+	} cases[] = {
+		{"--nonsense", "--nonsense"},
+		{"--port=70000", "--port"},
+		{"--port=", "--port"},
+		{"--port=12x", "--port"},
+		{"--log-level=loud", "--log-level"},
+		{"--ml-wan-config=maybe", "--ml-wan-config"},
+		{"--lb-class", "--lb-class"},
+		{"word", "word"},
+		{"--l2-refresh=1s", "--l2-refresh"},
+		{"--l2-refresh=-1m", "--l2-refresh"},
+		{"--log-format=xml", "--log-format"},
+		{"--shared-address-election=both", "--shared-address-election"},
+		{"--frrk8s-secret-passthrough", "--frrk8s-secret-passthrough"},
+	};
+	struct options o;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct err err = {0};
+
+		assert_false(parse(&o, pod_env, &err, cases[i].arg, NULL, NULL));
+		if (!strstr(err.msg, cases[i].names))
+			fail_msg("%s: %s", cases[i].arg, err.msg);
+	}
+	struct err err = {0};
+
+	assert_false(parse(&o, no_env, &err, NULL, NULL, NULL));
+	assert_non_null(strstr(err.msg, "--node-name"));
+}
+
+static struct exclude *exclude_of(const char *text, struct err *err)
+{
+	return exclude_parse(text, strlen(text), err);
+}
+
+static void test_exclude(void **state)
+{
+	struct err err = {0};
+	struct exclude *x = exclude_of("announcedInterfacesToExclude: "
+				       "['^docker.*', '^lo$', 'cali', '^(a+)+$']\n",
+				       &err);
+
+	(void)state;
+	assert_non_null(x);
+	assert_true(exclude_matches(x, "docker0"));
+	assert_true(exclude_matches(x, "lo"));
+	assert_false(exclude_matches(x, "lo0"));
+	assert_true(exclude_matches(x, "xcali1")); /* unanchored */
+	assert_false(exclude_matches(x, "eth0"));
+	assert_false(exclude_matches(x, "aaaaaaaaaaaaaab")); /* bounded, however it is written */
+	exclude_free(x);
+	x = exclude_of("", &err);
+	assert_false(exclude_matches(x, "docker0"));
+	exclude_free(x);
+	x = exclude_of("announcedInterfacesToExclude:\n", &err);
+	assert_false(exclude_matches(x, "docker0"));
+	exclude_free(x);
+	assert_null(exclude_of("announcedInterfacesToExclude: ['(']\n", &err));
+	assert_non_null(strstr(err.msg, "pattern \"(\""));
+	assert_null(exclude_of("announcedInterfacesToExclude: 7\n", &err));
+	assert_null(exclude_of("announcedInterfacesToExclude: [7]\n", &err));
+	assert_null(exclude_of("- a\n", &err));
+	assert_null(exclude_of("a: [\n", &err));
+	x = exclude_load("/nonexistent/excludel2.yaml", &err);
+	assert_non_null(x);
+	exclude_free(x);
+}
+
+static void test_record(void **state)
+{
+	static const char *const eth0[] = {"eth0"}, *const eth1[] = {"eth1"};
+	struct ip ip;
+
+	(void)state;
+	assert_true(ip_parse("192.0.2.1", &ip));
+	struct announce_l2_ip where = {ip, false, {eth0, 1}};
+	struct community_value c = {false, {1, 2}};
+	struct announce_route route = {prefix_of(&ip, 32), 5, &c, 1, {eth0, 1}, "adv"};
+	struct announce_decision d = {.ips = &ip,
+				      .n_ips = 1,
+				      .l2 = {.ips = &where, .n_ips = 1},
+				      .bgp = {.routes = &route, .n_routes = 1}};
+	struct record *r = record_new(&d);
+
+	assert_true(record_announces_l2(r) && record_announces_bgp(r));
+	assert_true(record_same_ips(&r->d, &d) && record_same_l2(&r->d, &d));
+	assert_true(record_same_bgp(&r->d, &d));
+	c.v[1] = 3;
+	assert_false(record_same_bgp(&r->d, &d));
+	where.interfaces.items = eth1;
+	assert_false(record_same_l2(&r->d, &d));
+	d.n_ips = 0;
+	assert_false(record_same_ips(&r->d, &d));
+	assert_false(record_announces_l2(NULL));
+	record_free(r);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_options),
+		cmocka_unit_test(test_options_refused),
+		cmocka_unit_test(test_exclude),
+		cmocka_unit_test(test_record),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
