@@ -27,6 +27,12 @@ KINDS = {
     "RoleBinding": ("rbac.authorization.k8s.io/v1", "rolebindings", True),
     "ClusterRole": ("rbac.authorization.k8s.io/v1", "clusterroles", False),
     "ClusterRoleBinding": ("rbac.authorization.k8s.io/v1", "clusterrolebindings", False),
+    "CustomResourceDefinition": ("apiextensions.k8s.io/v1", "customresourcedefinitions", False),
+    "ValidatingWebhookConfiguration": (
+        "admissionregistration.k8s.io/v1",
+        "validatingwebhookconfigurations",
+        False,
+    ),
     "IPAddressPool": ("metallb.io/v1beta1", "ipaddresspools", True),
     "L2Advertisement": ("metallb.io/v1beta1", "l2advertisements", True),
     "BGPAdvertisement": ("metallb.io/v1beta1", "bgpadvertisements", True),
@@ -35,6 +41,7 @@ KINDS = {
     "Community": ("metallb.io/v1beta1", "communities", True),
     "ServiceL2Status": ("metallb.io/v1beta1", "servicel2statuses", True),
     "ServiceBGPStatus": ("metallb.io/v1beta1", "servicebgpstatuses", True),
+    "MetalLB": ("metallb.io/v1beta1", "metallbs", True),
 }
 
 
