@@ -8,6 +8,7 @@
  * not there before: a mistake that is in the cluster already must not block what has nothing to do
  * with it.
  */
+#include <assert.h>
 #include <string.h>
 
 #include "metallb/xalloc.h"
@@ -60,6 +61,8 @@ static void next_init(struct next *next, const struct objects *now, const struct
 	next->objs = *now;
 	struct list_of list = list_of(&next->objs, object->kind);
 	size_t n = 0;
+
+	assert(list.n);
 
 	next->items = xmalloc((*list.n + 1) * sizeof(*next->items));
 	for (size_t i = 0; i < *list.n; i++) {

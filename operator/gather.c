@@ -95,7 +95,7 @@ static void on_pool(void *user, const char *key, void *before, void *after)
 		table_set(&g->good, was->pool->obj.meta.name, was->pool);
 		was->pool = NULL;
 	}
-	if (!now)
+	if (was && !now)
 		drop_good(g, was->pool->obj.meta.name);
 	g->spec.on_change(g->spec.user);
 }

@@ -82,6 +82,7 @@ static void link_remove(struct links *l, struct link_ *link)
 {
 	free(link->addrs);
 	*link = l->items[--l->n];
+	l->items[l->n] = (struct link_){0};
 }
 
 static bool info_differs(const struct nl_event *a, const struct nl_event *b)

@@ -177,7 +177,7 @@ bool decode_time(struct decoder *d, json_object *value, usec_t *out)
 
 static bool decode_strings(struct decoder *d, json_object *value, struct strs *out)
 {
-	size_t n;
+	size_t n = 0;
 
 	if (!decode_list_size(d, value, &n))
 		return false;
@@ -252,7 +252,7 @@ struct list_head {
 
 static bool decode_list(struct decoder *d, const struct field *f, json_object *value, void *at)
 {
-	struct list_head head;
+	struct list_head head = {0};
 
 	if (!decode_list_size(d, value, &head.n))
 		return false;

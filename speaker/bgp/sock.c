@@ -196,7 +196,7 @@ static int prepare(int fd, const struct bgp_peer *p, int family)
 {
 	const struct bgp_peer_config *cfg = &p->cfg;
 	const char *device = *cfg->interface ? cfg->interface : cfg->vrf;
-	struct sockaddr_storage ss;
+	struct sockaddr_storage ss = {0};
 	int r = bgp_sockopt_set(fd, cfg, family);
 
 	if (r == 0 && *device)
@@ -281,7 +281,7 @@ static void on_listener(struct ev_loop *loop, ev_io *w, int revents)
 	(void)loop;
 	(void)revents;
 	for (int i = 0; i < BGP_ACCEPTS; i++) {
-		struct sockaddr_storage from;
+		struct sockaddr_storage from = {0};
 		socklen_t len = sizeof(from);
 		int fd = accept4(l->fd, (struct sockaddr *)&from, &len,
 				 SOCK_NONBLOCK | SOCK_CLOEXEC);

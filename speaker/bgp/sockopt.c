@@ -45,7 +45,7 @@ struct ip bgp_sockaddr_ip(const struct sockaddr_storage *ss)
 int bgp_sockopt_set_md5(int fd, const struct ip *peer, const char *password)
 {
 	struct tcp_md5sig sig = {0};
-	struct sockaddr_storage ss;
+	struct sockaddr_storage ss = {0};
 	size_t n = password ? strlen(password) : 0;
 
 	if (n > TCP_MD5SIG_MAXKEYLEN)

@@ -398,7 +398,7 @@ static const char *unpack(struct unpacking *u, const uint8_t *msg, size_t len, u
 static const char *unpack_compound(struct unpacking *u, struct rd *r, unsigned depth)
 {
 	uint8_t count = rd_u8(r);
-	struct rd lengths = rd_sub(r, 2u * count);
+	struct rd lengths = rd_sub(r, 2 * (size_t)count);
 	const char *why;
 
 	if (r->bad)

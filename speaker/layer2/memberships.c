@@ -4,6 +4,7 @@
  */
 #include "speaker/layer2/memberships.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <string.h>
@@ -96,6 +97,7 @@ int memberships_join(struct memberships *m, unsigned ifindex, const struct ip *g
 	r = holder_get(m, &h);
 	if (r < 0)
 		return r;
+	assert(h);
 	if (setsockopt(h->fd, IPPROTO_IPV6, IPV6_JOIN_GROUP, &req, sizeof(req)) < 0)
 		return -errno;
 	struct member *member = xcalloc(1, sizeof(*member));

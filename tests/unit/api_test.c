@@ -215,8 +215,8 @@ static void endpoints_have_three_forms(void **state)
 		"{\"kubernetes.io/service-name\":\"w\"}},\"endpoints\":[{\"addresses\":"
 		"[\"10.1.1.1\"],\"topology\":{\"kubernetes.io/hostname\":\"n1\"},"
 		"\"conditions\":{\"ready\":true}}]}",
-		"{\"kind\":\"Endpoints\",\"metadata\":{\"name\":\"w\",\"namespace\":\"n\"},"
-		"\"subsets\":[{\"addresses\":[{\"ip\":\"10.1.1.1\",\"nodeName\":\"n1\"}]}]}",
+		("{\"kind\":\"Endpoints\",\"metadata\":{\"name\":\"w\",\"namespace\":\"n\"},"
+		 "\"subsets\":[{\"addresses\":[{\"ip\":\"10.1.1.1\",\"nodeName\":\"n1\"}]}]}"),
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {

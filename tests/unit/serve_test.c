@@ -467,7 +467,7 @@ static void client_slow(struct client *c)
 
 	link_open(&l, serve_port(c->s), false);
 	for (size_t i = 0; i < strlen(head); i++) {
-		if (!link_send(&l, c->tls ? "\x16\x03\x01\x01\x00\x01" + i % 6 : head + i, 1))
+		if (!link_send(&l, c->tls ? &"\x16\x03\x01\x01\x00\x01"[i % 6] : head + i, 1))
 			break;
 		usleep(10000);
 	}
