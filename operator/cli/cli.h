@@ -1,0 +1,31 @@
+/*
+ * kubectl-metallb: what its commands share. Exit status of every command: 0 fine, 1 the answer is
+ * "no" or something differs, 2 the command could not be carried out.
+ */
+#ifndef CLI_CLI_H
+#define CLI_CLI_H
+
+#include "metallb/config.h"
+#include "operator/cli/input.h"
+
+enum output { OUTPUT_TEXT, OUTPUT_JSON, OUTPUT_YAML };
+
+struct cli_options {
+	const char *ns; /* MetalLB's namespace */
+	enum bgp_backend backend;
+	enum output output;
+	const char *before; /* plan: directory of the state to compare with; NULL: none */
+	bool cluster;       /* plan: read from the API server */
+	const char *kubeconfig, *context;
+	const char *lb_class;
+	char **paths;
+	size_t n_paths;
+};
+
+int cli_validate(const struct cli_options *opt); /* validate.c */
+int cli_plan(const struct cli_options *opt);     /* plan.c */
+
+/* Print a JSON value as JSON or YAML. */
+void cli_print(json_object *v, enum output output); /* print.c */
+
+#endif

@@ -1,0 +1,16 @@
+/*
+ * The plan of a set of objects as one JSON value:
+ *
+ *   services: [{namespace, name, addresses, pool, reason,
+ *               layer2: [{address, node, interfaces}], layer2Reasons: {text: [nodes]},
+ *               bgp: [{prefix, peer, localPref, communities, nodes}], bgpReasons: ...}]
+ *   findings: [{severity, kind, namespace, name, field, reason}]
+ */
+#ifndef CLI_PLAN_MODEL_H
+#define CLI_PLAN_MODEL_H
+
+#include "operator/cli/cli.h"
+
+json_object *plan_model(const struct cli_options *opt, struct docs *docs);
+
+#endif
