@@ -28,7 +28,8 @@ def clean(registered):
     """The table's objects go after each row."""
     made = []
     yield made
-    for obj in reversed(made):
+    # Profiles last: one that is in use cannot go.
+    for obj in sorted(made, key=lambda obj: obj["kind"] == "BFDProfile"):
         meta = obj["metadata"]
         registered.api.delete(obj["kind"], meta["name"], meta["namespace"])
 
