@@ -39,6 +39,7 @@ void announcer_sync_metrics(struct announcer *an)
 {
 	speaker_metrics_sync(an->responder, an->l2);
 	sessions_sync_metrics(an->sessions);
+	members_sync_metrics(an->members);
 }
 
 /* ---- configuration ---- */
@@ -114,7 +115,7 @@ static void config_rebuild(struct announcer *an)
 static void view_rebuild(struct announcer *an)
 {
 	struct arena *a = arena_new();
-	struct strs speakers = gather_speakers(an->watches, an->opt->node_name, a);
+	struct strs speakers = members_list(an->members, an->watches, a);
 	struct objects objects;
 	struct announce_view *view;
 
@@ -153,27 +154,72 @@ static void all_touch(struct announcer *an)
 
 /* ---- one service ---- */
 
-static void service_decide(struct announcer *an, const char *key)
+/* The service and its slices as the policy takes them; false when it is gone. */
+static bool service_gather(const struct announcer *an, const char *key, struct announce_service *in)
 {
-	const struct service *svc =
-		kube_store_find(watches_store(an->watches, WATCH_SERVICES), key);
 	const struct owned_list *slices = owned_index_find(&an->slices, key);
-	struct announce_decision d;
 
-	metric_update_count();
-	if (!svc) {
-		apply_gone(an, key);
-		return;
-	}
-	struct announce_service in = {
-		.svc = svc,
+	*in = (struct announce_service){
+		.svc = kube_store_find(watches_store(an->watches, WATCH_SERVICES), key),
 		.slices = slices ? (const void *)slices->items : NULL,
 		.n_slices = slices ? slices->n : 0,
 	};
-	struct arena *a = arena_new();
+	return in->svc != NULL;
+}
 
+/* Elected together: decide all of the group, and look again at those it changes. */
+static void group_decide(struct announcer *an, const char *key, struct arena *a,
+			 struct announce_decision *d)
+{
+	struct ip shared;
+	struct strs group = share_index_group(an->shares, key, a, &shared);
+	struct announce_service *in = arena_calloc(a, group.n, sizeof(*in));
+	struct announce_decision *all = arena_calloc(a, group.n, sizeof(*all));
+	size_t n = 0;
+
+	if (group.n < 2)
+		return;
+	for (size_t i = 0; i < group.n; i++) {
+		if (!service_gather(an, group.items[i], &in[n]))
+			continue;
+		announce_decide(an->view, &in[n], a, &all[n]);
+		n++;
+	}
+	if (!announce_decide_group(an->view, in, n, &shared, a, all)) {
+		group_split_tell(an, in[0].svc);
+		return;
+	}
+	*d = all[0]; /* the service itself comes first */
+	for (size_t i = 1; i < n; i++) {
+		_cleanup_free_ char *other =
+			kube_key(in[i].svc->obj.meta.namespace, in[i].svc->obj.meta.name);
+		const struct record *r = table_find(&an->records, other);
+
+		if (r && !record_same_l2(&r->d, &all[i]))
+			kube_queue_add(an->services, other);
+	}
+}
+
+static void service_decide(struct announcer *an, const char *key)
+{
+	struct announce_service in;
+	struct announce_decision d;
+	struct arena *a;
+
+	metric_update_count();
+	if (!service_gather(an, key, &in)) {
+		if (an->shares)
+			share_index_set(an->shares, key, NULL, 0);
+		apply_gone(an, key);
+		return;
+	}
+	a = arena_new();
 	announce_decide(an->view, &in, a, &d);
-	apply_decision(an, key, svc, &d);
+	if (an->shares) {
+		share_index_set(an->shares, key, d.ips, d.gate == ANNOUNCE_YES ? d.n_ips : 0);
+		group_decide(an, key, a, &d);
+	}
+	apply_decision(an, key, in.svc, &d);
 	arena_free(a);
 }
 
@@ -200,6 +246,12 @@ static void on_work(struct ev_loop *loop, ev_timer *w, int revents)
 	(void)loop;
 	(void)revents;
 	if (!watches_is_synced(an->watches))
+		return;
+	if (an->pods_dirty) {
+		an->pods_dirty = false;
+		members_set_pods(an->members, an->watches);
+	}
+	if (!members_is_settled(an->members))
 		return;
 	if (an->config_dirty)
 		config_rebuild(an);
@@ -244,6 +296,7 @@ static bool node_changed(const struct node *before, const struct node *after)
 static bool pod_changed(const struct pod *before, const struct pod *after)
 {
 	return !before || !after || before->ready != after->ready ||
+	       strcmp(before->pod_ip, after->pod_ip) != 0 ||
 	       before->obj.meta.deleting != after->obj.meta.deleting ||
 	       strcmp(before->node_name, after->node_name) != 0;
 }
@@ -286,7 +339,7 @@ static void on_change(void *user, enum watch_kind kind, const char *key, void *b
 	case WATCH_PODS:
 		if (!pod_changed(before, after))
 			return;
-		an->view_dirty = true;
+		an->pods_dirty = an->view_dirty = true;
 		break;
 	case WATCH_L2STATUSES:
 	case WATCH_BGPSTATUSES:
@@ -313,7 +366,7 @@ static void on_synced(void *user)
 	struct announcer *an = user;
 
 	log_info("all objects are known, deciding", NULL);
-	an->config_dirty = an->view_dirty = an->all_dirty = true;
+	an->pods_dirty = an->config_dirty = an->view_dirty = an->all_dirty = true;
 	announcer_wake(an);
 }
 
@@ -324,6 +377,21 @@ static void on_links(void *user)
 	l2_io_set_links(an->l2, an->links);
 	an->view_dirty = true;
 	announcer_wake(an);
+}
+
+static void on_members(void *user)
+{
+	struct announcer *an = user;
+
+	an->view_dirty = true;
+	announcer_wake(an);
+}
+
+static void on_claim(void *user, const struct responder_claim *claim)
+{
+	struct announcer *an = user;
+
+	linger_claimed(an->linger, claim);
 }
 
 static bool link_excluded(void *user, const char *name)
@@ -347,8 +415,8 @@ static void watches_start(struct announcer *an)
 	an->watches = watches_new(an->client, &w);
 }
 
-int announcer_new(struct ev_loop *loop, struct kube_client *client, const struct options *opt,
-		  const struct exclude *exclude, struct announcer **out)
+bool announcer_new(struct ev_loop *loop, struct kube_client *client, const struct options *opt,
+		   const struct exclude *exclude, struct announcer **out, struct err *err)
 {
 	struct announcer *an = xcalloc(1, sizeof(*an));
 	struct responder_options responder = {opt->refresh, &random_system};
@@ -367,19 +435,39 @@ int announcer_new(struct ev_loop *loop, struct kube_client *client, const struct
 	speaker_metrics_init();
 	an->recorder = kube_recorder_new(client, "metallb-speaker", opt->node_name);
 	an->responder = responder_new(&responder);
-	an->l2 = l2_io_new(loop, an->responder, NULL, an);
+	an->l2 = l2_io_new(loop, an->responder, on_claim, an);
+	an->linger = linger_new(an);
 	an->links = links_new(link_excluded, (void *)exclude);
+	an->shares = opt->group_shared ? share_index_new() : NULL;
 	an->sessions = sessions_new(an);
 	an->status = status_writer_new(an);
 	r = netlink_new(loop, an->links, on_links, an, &an->netlink);
-	if (r < 0) {
+	if (r < 0)
+		err_set(err, "cannot follow the network interfaces: %s", strerror(-r));
+	if (r < 0 || !members_new(loop, opt, on_members, an, &an->members, err)) {
 		announcer_free(an);
-		return r;
+		return false;
 	}
 	l2_io_set_links(an->l2, an->links);
 	watches_start(an);
 	*out = an;
-	return 0;
+	return true;
+}
+
+void announcer_leave(struct announcer *an)
+{
+	table_for_each (&an->records, e) {
+		const struct record *r = e->value;
+
+		if (record_announces_l2(r) && r->d.l2.n_candidates > 1)
+			linger_start(an->linger, e->key, r);
+	}
+	members_leave(an->members);
+}
+
+bool announcer_has_left(const struct announcer *an)
+{
+	return members_has_left(an->members);
 }
 
 struct announcer *announcer_free(struct announcer *an)
@@ -388,6 +476,9 @@ struct announcer *announcer_free(struct announcer *an)
 		return NULL;
 	ev_timer_stop(an->loop, &an->work);
 	watches_free(an->watches);
+	members_free(an->members);
+	linger_free(an->linger);
+	share_index_free(an->shares);
 	status_writer_free(an->status);
 	sessions_free(an->sessions);
 	netlink_free(an->netlink);

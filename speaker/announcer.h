@@ -13,10 +13,16 @@
 
 struct announcer;
 
-/* All is borrowed for the life of the result. 0 or -errno (netlink). */
-int announcer_new(struct ev_loop *loop, struct kube_client *client, const struct options *opt,
-		  const struct exclude *exclude, struct announcer **out);
+/* All is borrowed for the life of the result. false with the reason when it cannot start. */
+bool announcer_new(struct ev_loop *loop, struct kube_client *client, const struct options *opt,
+		   const struct exclude *exclude, struct announcer **out, struct err *err);
 struct announcer *announcer_free(struct announcer *an);
+/*
+ * Hand over: tell the other speakers goodbye, and go on announcing meanwhile. Done when they can
+ * have heard it.
+ */
+void announcer_leave(struct announcer *an);
+bool announcer_has_left(const struct announcer *an);
 /* The first pass over everything is done. */
 bool announcer_is_ready(const struct announcer *an);
 /* Bring the metrics that are counted elsewhere up to date, before they are read. */

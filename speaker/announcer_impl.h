@@ -14,11 +14,14 @@
 #include "speaker/gather.h"
 #include "speaker/layer2/io.h"
 #include "speaker/links.h"
+#include "speaker/members.h"
 #include "speaker/netlink.h"
 #include "speaker/record.h"
+#include "speaker/share.h"
 #include "speaker/watches.h"
 
 struct bgp;
+struct linger;
 struct status_writer;
 struct sessions;
 
@@ -35,15 +38,18 @@ struct announcer {
 	struct netlink *netlink;
 	struct responder *responder;
 	struct l2_io *l2;
+	struct members *members;
+	struct linger *linger;
 	struct sessions *sessions;
 	struct status_writer *status;
 
 	struct config *cfg; /* NULL until the first is built */
 	struct announce_view *view;
 	char *findings; /* what was last said about the configuration */
-	bool config_dirty, view_dirty, all_dirty;
+	bool pods_dirty, config_dirty, view_dirty, all_dirty;
 	bool ready;
 
+	struct share_index *shares;  /* NULL: every service is elected alone */
 	struct kube_queue *services; /* keys to decide anew */
 	struct table records;        /* service -> struct record */
 	ev_timer work;               /* runs at once when armed */
@@ -57,6 +63,16 @@ void announcer_wake(struct announcer *an);
 void apply_decision(struct announcer *an, const char *key, const struct service *svc,
 		    const struct announce_decision *d);
 void apply_gone(struct announcer *an, const char *key);
+
+/* linger.c: answer on for a service that another node has won, until that node is heard. */
+struct linger *linger_new(struct announcer *an);
+struct linger *linger_free(struct linger *l);
+void linger_start(struct linger *l, const char *service, const struct record *r);
+void linger_cancel(struct linger *l, const char *service); /* announced again, or withdrawn */
+void linger_claimed(struct linger *l, const struct responder_claim *claim);
+
+/* apply.c: the Services that share an address have no candidate in common. */
+void group_split_tell(struct announcer *an, const struct service *svc);
 
 /* sessions.c */
 struct sessions *sessions_new(struct announcer *an);

@@ -61,13 +61,23 @@ static void interfaces_missing_tell(struct announcer *an, const struct service *
 	}
 }
 
+void group_split_tell(struct announcer *an, const struct service *svc)
+{
+	event_send(an, svc, "Warning", "sharedAddressSplit",
+		   "the Services that share its address have no node in common that could announce "
+		   "them all: each is announced from a node of its own");
+}
+
 static void l2_apply(struct announcer *an, const char *key, const struct service *svc,
 		     const struct record *old, const struct announce_decision *d)
 {
 	bool was = record_announces_l2(old), is = d->l2.reason == ANNOUNCE_YES;
 
+	linger_cancel(an->linger, key);
 	if (is && d->l2.n_ips > 0)
 		responder_announce(an->responder, key, d->l2.ips, d->l2.n_ips, clock_now());
+	else if (was && d->l2.detail == ANNOUNCE_DETAIL_LOST && record_same_ips(&old->d, d))
+		linger_start(an->linger, key, old);
 	else
 		responder_withdraw(an->responder, key);
 	if (is && !was)
@@ -140,6 +150,7 @@ void apply_gone(struct announcer *an, const char *key)
 
 	if (!old)
 		return;
+	linger_cancel(an->linger, key);
 	responder_withdraw(an->responder, key);
 	if (record_announces_l2(old)) {
 		withdrawn_log(key, "layer2", "serviceDeleted");

@@ -10,13 +10,14 @@
 #include "metallb/kube_client.h"
 #include "metallb/kube_config.h"
 #include "metallb/log.h"
-#include "metallb/serve.h"
-#include "metallb/serve_metrics.h"
 #include "metallb/table.h"
 #include "metallb/xalloc.h"
 #include "speaker/announcer.h"
 #include "speaker/exclude.h"
 #include "speaker/options.h"
+#include "speaker/servers.h"
+
+#define LEAVE_MAX_S 1.5 /* the pod's grace period is 2 s in MetalLB's manifests */
 
 struct speaker {
 	struct ev_loop *loop;
@@ -25,79 +26,11 @@ struct speaker {
 	struct kube_client *client;
 	struct exclude *exclude;
 	struct announcer *announcer;
-	struct serve *health;
-	struct serve_metrics *metrics;
+	struct servers *servers;
 	ev_signal term, interrupt;
+	ev_timer leaving;
+	ev_tstamp leave_began;
 };
-
-static void on_healthz(struct serve_request *r, void *user)
-{
-	(void)user;
-	serve_reply_text(r, 200, "ok");
-}
-
-static void on_readyz(struct serve_request *r, void *user)
-{
-	const struct speaker *s = user;
-
-	if (announcer_is_ready(s->announcer))
-		serve_reply_text(r, 200, "ok");
-	else
-		serve_reply_text(r, 503, "not all objects are known yet");
-}
-
-static void on_metrics_read(void *user)
-{
-	struct speaker *s = user;
-
-	announcer_sync_metrics(s->announcer);
-}
-
-static bool health_start(struct speaker *s, struct err *err)
-{
-	static struct serve_route routes[2];
-	struct serve_options options = {
-		.name = "health",
-		.address = "127.0.0.1",
-		.port = (uint16_t)s->opt.health_port,
-		.routes = routes,
-		.n_routes = ARRAY_SIZE(routes),
-		.max_connections = 16,
-	};
-
-	if (s->opt.health_port == 0)
-		return true;
-	routes[0] = (struct serve_route){SERVE_GET, "/healthz", NULL, on_healthz, s};
-	routes[1] = (struct serve_route){SERVE_GET, "/readyz", NULL, on_readyz, s};
-	int r = serve_new(s->loop, &options, &s->health);
-
-	return r == 0 ||
-	       err_set(err, "cannot serve health on port %d: %s", s->opt.health_port, strerror(-r));
-}
-
-static bool metrics_start(struct speaker *s, struct err *err)
-{
-	struct serve_tls tls = {0};
-	bool ok;
-
-	if (s->opt.port == 0)
-		return true;
-	if (!serve_tls_parse(&tls, s->opt.tls_min_version, s->opt.tls_cipher_suites,
-			     s->opt.tls_curves, err))
-		return false;
-	struct serve_metrics_options options = {
-		.port = (uint16_t)s->opt.port,
-		.tls = &tls,
-		.cert_dir = s->opt.metrics_cert_dir,
-		.kube = s->client,
-		.refresh = on_metrics_read,
-		.user = s,
-	};
-
-	ok = serve_metrics_new(s->loop, &options, &s->metrics, err);
-	serve_tls_fini(&tls);
-	return ok;
-}
 
 static bool client_start(struct speaker *s, struct err *err)
 {
@@ -114,32 +47,44 @@ static bool client_start(struct speaker *s, struct err *err)
 
 static bool speaker_start(struct speaker *s, struct err *err)
 {
-	int r;
-
 	s->exclude = exclude_load(s->opt.exclude_file, err);
-	if (!s->exclude || !client_start(s, err))
-		return false;
-	r = announcer_new(s->loop, s->client, &s->opt, s->exclude, &s->announcer);
-	if (r < 0)
-		return err_set(err, "cannot follow the network interfaces: %s", strerror(-r));
-	return health_start(s, err) && metrics_start(s, err);
+	return s->exclude && client_start(s, err) &&
+	       announcer_new(s->loop, s->client, &s->opt, s->exclude, &s->announcer, err) &&
+	       servers_new(s->loop, s->client, &s->opt, s->announcer, &s->servers, err);
 }
 
 static void speaker_stop(struct speaker *s)
 {
-	serve_metrics_free(s->metrics);
-	serve_free(s->health);
+	servers_free(s->servers);
 	announcer_free(s->announcer);
 	kube_client_free(s->client);
 	kube_config_free(s->kube_config);
 	exclude_free(s->exclude);
 }
 
+/* Others take over meanwhile: LEAVE_MAX at most, or until they can have heard of it. */
+static void on_leaving(struct ev_loop *loop, ev_timer *w, int revents)
+{
+	struct speaker *s = w->data;
+
+	(void)revents;
+	if (announcer_has_left(s->announcer) || ev_now(loop) - s->leave_began > LEAVE_MAX_S)
+		ev_break(loop, EVBREAK_ALL);
+}
+
 static void on_signal(struct ev_loop *loop, ev_signal *w, int revents)
 {
+	struct speaker *s = w->data;
+
 	(void)revents;
 	log_info("stopping", "op", "shutdown", "signal", strsignal(w->signum), NULL);
-	ev_break(loop, EVBREAK_ALL);
+	if (ev_is_active(&s->leaving)) { /* asked twice */
+		ev_break(loop, EVBREAK_ALL);
+		return;
+	}
+	announcer_leave(s->announcer);
+	s->leave_began = ev_now(loop);
+	ev_timer_start(loop, &s->leaving);
 }
 
 static const char *env_get(const char *name)
@@ -180,8 +125,10 @@ int main(int argc, char **argv)
 	process_prepare(&s.opt);
 	log_info("speaker starting", "version", METALLB_VERSION, "node", s.opt.node_name, NULL);
 	s.loop = ev_default_loop(EVFLAG_AUTO);
+	ev_timer_init(&s.leaving, on_leaving, .02, .02);
 	ev_signal_init(&s.term, on_signal, SIGTERM);
 	ev_signal_init(&s.interrupt, on_signal, SIGINT);
+	s.term.data = s.interrupt.data = s.leaving.data = &s;
 	ev_signal_start(s.loop, &s.term);
 	ev_signal_start(s.loop, &s.interrupt);
 	bool ok = speaker_start(&s, &err);
@@ -191,6 +138,7 @@ int main(int argc, char **argv)
 	else
 		log_error("cannot start", "error", err.msg, NULL);
 	speaker_stop(&s);
+	ev_timer_stop(s.loop, &s.leaving);
 	ev_signal_stop(s.loop, &s.term);
 	ev_signal_stop(s.loop, &s.interrupt);
 	ev_loop_destroy(s.loop);

@@ -266,3 +266,16 @@ void responder_withdraw(struct responder *r, const char *service)
 	service_unbind(r, s);
 	service_entry_free(s);
 }
+
+void responder_hush(struct responder *r, const char *service)
+{
+	struct service_entry *s = table_find(&r->services, service);
+
+	for (size_t i = 0; s && i < s->n_ips; i++) {
+		struct address *addr = responder_find_address(r, &s->ips[i].ip);
+
+		assert(addr);
+		if (addr->n_bindings == 1)
+			burst_forget(r, addr);
+	}
+}

@@ -51,6 +51,8 @@ void responder_link_del(struct responder *r, unsigned ifindex);
 void responder_announce(struct responder *r, const char *service, const struct announce_l2_ip *ips,
 			size_t n, usec_t now);
 void responder_withdraw(struct responder *r, const char *service);
+/* Go on answering for the service's addresses, but announce them no more unasked. */
+void responder_hush(struct responder *r, const char *service);
 bool responder_has_service(const struct responder *r, const char *service);
 bool responder_has_ip(const struct responder *r, const struct ip *ip);
 /* A burst for every address, spread over `spread`: another node may have said it was there. */

@@ -1,0 +1,154 @@
+/*
+ * Make before break in layer 2: when another, living node wins an address, this one goes on
+ * answering for it until the winner's announcement is heard, at most LINGER. That claim is only
+ * obeyed for an address that is being given up anyway.
+ */
+#include <string.h>
+
+#include "metallb/log.h"
+#include "metallb/xalloc.h"
+#include "speaker/announcer_impl.h"
+
+#define LINGER    (1 * USEC_PER_SEC)
+#define HEARD_MAX 256
+/* The winner may announce before this node learns that it lost. */
+#define HEARD_FOR (2 * USEC_PER_SEC)
+
+struct waiting {
+	usec_t until;
+	struct ip *ips; /* not yet claimed by the winner */
+	size_t n_ips;
+};
+
+struct linger {
+	struct announcer *an;
+	struct responder_claim heard[HEARD_MAX]; /* a ring of the last ones */
+	size_t next_heard;
+	struct table services; /* -> struct waiting */
+	ev_timer timer;
+};
+
+static void waiting_free(struct waiting *w)
+{
+	free(w->ips);
+	free(w);
+}
+
+static void linger_arm(struct linger *l)
+{
+	usec_t first = USEC_NEVER, now = clock_now();
+
+	ev_timer_stop(l->an->loop, &l->timer);
+	table_for_each (&l->services, e) {
+		const struct waiting *w = e->value;
+
+		first = w->until < first ? w->until : first;
+	}
+	if (first == USEC_NEVER)
+		return;
+	ev_timer_set(&l->timer, first > now ? (double)(first - now) / 1e6 : 0., 0.);
+	ev_timer_start(l->an->loop, &l->timer);
+}
+
+/* Give the service up now. */
+static void linger_end(struct linger *l, const char *service, const char *why)
+{
+	_cleanup_free_ char *key = xstrdup(service);
+
+	waiting_free(table_del(&l->services, key));
+	responder_withdraw(l->an->responder, key);
+	log_debug("layer2: stopped answering", "service", key, "reason", why, NULL);
+}
+
+static void on_timer(struct ev_loop *loop, ev_timer *t, int revents)
+{
+	struct linger *l = t->data;
+	usec_t now = clock_now();
+
+	(void)loop;
+	(void)revents;
+	table_for_each (&l->services, e) {
+		const struct waiting *w = e->value;
+
+		if (w->until <= now)
+			linger_end(l, e->key, "timeout");
+	}
+	l2_io_flush(l->an->l2);
+	linger_arm(l);
+}
+
+static bool heard_lately(const struct linger *l, const struct ip *ip, usec_t now)
+{
+	for (size_t i = 0; i < HEARD_MAX; i++)
+		if (ip_eq(&l->heard[i].ip, ip) && now - l->heard[i].when < HEARD_FOR)
+			return true;
+	return false;
+}
+
+void linger_start(struct linger *l, const char *service, const struct record *r)
+{
+	struct waiting *w = xcalloc(1, sizeof(*w));
+	usec_t now = clock_now();
+
+	w->until = now + LINGER;
+	w->ips = xcalloc(r->d.n_ips, sizeof(*w->ips));
+	for (size_t i = 0; i < r->d.n_ips; i++)
+		if (!heard_lately(l, &r->d.ips[i], now))
+			w->ips[w->n_ips++] = r->d.ips[i];
+	linger_cancel(l, service);
+	table_set(&l->services, service, w);
+	if (w->n_ips == 0) {
+		linger_end(l, service, "the elected node announces");
+		return;
+	}
+	responder_hush(l->an->responder, service);
+	linger_arm(l);
+}
+
+void linger_cancel(struct linger *l, const char *service)
+{
+	struct waiting *w = table_del(&l->services, service);
+
+	if (w)
+		waiting_free(w);
+}
+
+void linger_claimed(struct linger *l, const struct responder_claim *claim)
+{
+	l->heard[l->next_heard++ % HEARD_MAX] = *claim;
+	table_for_each (&l->services, e) {
+		struct waiting *w = e->value;
+
+		for (size_t i = 0; i < w->n_ips; i++) {
+			if (!ip_eq(&w->ips[i], &claim->ip))
+				continue;
+			w->ips[i] = w->ips[--w->n_ips];
+			break;
+		}
+		if (w->n_ips == 0)
+			linger_end(l, e->key, "the elected node announces");
+	}
+}
+
+struct linger *linger_new(struct announcer *an)
+{
+	struct linger *l = xcalloc(1, sizeof(*l));
+
+	l->an = an;
+	table_init(&l->services);
+	ev_timer_init(&l->timer, on_timer, 0., 0.);
+	l->timer.data = l;
+	return l;
+}
+
+struct linger *linger_free(struct linger *l)
+{
+	if (!l)
+		return NULL;
+	ev_timer_stop(l->an->loop, &l->timer);
+	table_for_each (&l->services, e)
+		waiting_free(e->value);
+	table_fini(&l->services);
+	free(l);
+	return NULL;
+}

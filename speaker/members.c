@@ -1,0 +1,393 @@
+/*
+ * Gossip as MetalLB uses memberlist: the node's name, the pod's address, the key from the mounted
+ * secret (a changed file is noticed, the old key still read with), joining every speaker pod whose
+ * address is no member's.
+ */
+#include "speaker/members.h"
+
+#include <errno.h>
+#include <ev.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "metallb/log.h"
+#include "metallb/metrics.h"
+#include "metallb/xalloc.h"
+#include "speaker/gather.h"
+#include "speaker/gossip/gossip.h"
+#include "speaker/gossip/settings.h"
+
+#define SETTINGS_FILE "/etc/metallb/memberlist/config.json"
+#define FILE_MAX      ((size_t)1 << 20)
+#define PODS_MAX      SWIM_MEMBERS_MAX
+#define REJOIN_S      15.
+#define SETTLE_S      3.
+
+struct members {
+	struct ev_loop *loop;
+	const struct options *opt;
+	void (*on_change)(void *user);
+	void *user;
+	struct gossip *gossip; /* NULL: not configured, or its key is not there yet */
+	struct gsp_keyring ring;
+	uint16_t port;
+	struct ip own;
+	struct ip *pods; /* addresses of the other speakers' pods */
+	size_t n_pods, cap_pods;
+	ev_timer rejoin, settle;
+	bool pods_known, settled;
+	struct metric *dropped, *alive;
+};
+
+/* ---- files ---- */
+
+/* NULL when there is none (errno ENOENT) or it cannot be read. The caller frees. */
+static char *file_read(const char *path, size_t *len)
+{
+	FILE *f = fopen(path, "re");
+
+	if (!f)
+		return NULL;
+	char *text = xmalloc(FILE_MAX + 1);
+
+	*len = fread(text, 1, FILE_MAX, f);
+	bool bad = ferror(f);
+
+	text[*len] = '\0';
+	fclose(f);
+	if (!bad)
+		return text;
+	free(text);
+	errno = EIO;
+	return NULL;
+}
+
+/* Make the file's key the one that seals; *changed says whether it was not before. */
+static bool key_load(struct members *m, bool *changed, struct err *err)
+{
+	_cleanup_free_ char *path = xasprintf("%s/secretkey", m->opt->ml_secret_key_path);
+	size_t len;
+	_cleanup_free_ char *secret = file_read(path, &len);
+	struct gsp_key key;
+	const char *why = NULL;
+
+	*changed = false;
+	if (!secret)
+		return err_set(err, "%s: %s", path, strerror(errno));
+	if (!gsp_derive_key(secret, len, &key))
+		return true;
+	if (m->ring.n > 0 && m->ring.keys[0].len == key.len &&
+	    memcmp(m->ring.keys[0].bytes, key.bytes, key.len) == 0)
+		return true;
+	if (m->ring.n == GSP_KEYS_MAX)
+		why = gsp_keyring_remove(&m->ring, m->ring.keys[GSP_KEYS_MAX - 1].bytes,
+					 m->ring.keys[GSP_KEYS_MAX - 1].len);
+	if (!why)
+		why = gsp_keyring_add(&m->ring, key.bytes, key.len);
+	if (!why)
+		why = gsp_keyring_use(&m->ring, key.bytes, key.len);
+	*changed = !why;
+	return !why || err_set(err, "%s: %s", path, why);
+}
+
+/* The secret's mount is optional: its file comes when somebody has made the secret. */
+static bool key_is_missing(const struct members *m)
+{
+	_cleanup_free_ char *path = xasprintf("%s/secretkey", m->opt->ml_secret_key_path);
+	size_t len;
+	_cleanup_free_ char *secret = NULL;
+
+	if (!m->opt->ml_secret_key_path[0])
+		return false;
+	secret = file_read(path, &len);
+	return !secret && errno == ENOENT;
+}
+
+static bool config_make(struct members *m, struct swim_config *cfg, struct err *err)
+{
+	const struct options *o = m->opt;
+	size_t len;
+	_cleanup_free_ char *settings = file_read(SETTINGS_FILE, &len);
+	bool changed;
+
+	if (!settings && errno != ENOENT)
+		return err_set(err, "%s: %s", SETTINGS_FILE, strerror(errno));
+	*cfg = o->ml_wan_config && !settings ? swim_config_wan() : swim_config_lan();
+	if (settings && !gossip_config_parse(settings, len, cfg, err))
+		return err_wrap(err, "%s", SETTINGS_FILE);
+	if (strlen(o->node_name) > SWIM_NAME_MAX)
+		return err_set(err, "--node-name is longer than %d bytes", SWIM_NAME_MAX);
+	memcpy(cfg->name, o->node_name, strlen(o->node_name) + 1);
+	if (!ip_parse(o->ml_bind_address, &cfg->addr))
+		return err_set(err, "--ml-bindaddr: \"%s\" is not an address", o->ml_bind_address);
+	if (o->ml_bind_port[0]) {
+		char *end;
+		long port = strtol(o->ml_bind_port, &end, 10);
+
+		if (*end || port < 1 || port > 65535)
+			return err_set(err, "--ml-bindport: \"%s\" is not a port", o->ml_bind_port);
+		cfg->port = (uint16_t)port;
+	}
+	m->port = cfg->port = cfg->port ? cfg->port : SWIM_PORT_DEFAULT;
+	m->own = cfg->addr;
+	if (!o->ml_secret_key_path[0]) {
+		log_warn("no --ml-secret-key-path: gossip is not encrypted", NULL);
+		return true;
+	}
+	if (!key_load(m, &changed, err))
+		return false;
+	cfg->keyring = m->ring;
+	return true;
+}
+
+/* ---- what gossip tells ---- */
+
+static void settled_now(struct members *m, const char *how)
+{
+	if (m->settled)
+		return;
+	m->settled = true;
+	ev_timer_stop(m->loop, &m->settle);
+	log_info("gossip: members are known", "by", how, NULL);
+	m->on_change(m->user);
+}
+
+static void on_member(void *user, enum swim_output_type what, const char *name)
+{
+	struct members *m = user;
+
+	switch (what) {
+	case SWIM_OUT_JOIN:
+		log_info("gossip: node joined", "node", name, NULL);
+		break;
+	case SWIM_OUT_LEAVE:
+		log_info("gossip: node left or died", "node", name, NULL);
+		break;
+	case SWIM_OUT_CONFLICT:
+		log_error("gossip: another address claims the name of a node", "node", name, NULL);
+		break;
+	default:
+		break;
+	}
+	m->on_change(m->user);
+}
+
+static void on_joined(void *user, const struct ip *addr, const char *why)
+{
+	struct members *m = user;
+	char text[IP_STR_MAX];
+
+	if (!why) {
+		settled_now(m, "exchange");
+		return;
+	}
+	log_warn("gossip: cannot join", "address", ip_format(addr, text), "error", why, NULL);
+}
+
+static void on_drop(void *user, const char *why)
+{
+	struct members *m = user;
+
+	metric_add(m->dropped, METRIC_VALUES(why), 1);
+}
+
+/* ---- joining ---- */
+
+static bool address_is_member(const struct members *m, const struct ip *ip)
+{
+	const struct swim *s = gossip_swim(m->gossip);
+	struct swim_member member;
+
+	for (size_t i = 0; swim_member_at(s, i, &member); i++)
+		if (ip_eq(&member.addr, ip) && swim_member_is_usable(s, member.name))
+			return true;
+	return false;
+}
+
+/* How many pods are no members yet. */
+static size_t join_missing(struct members *m)
+{
+	size_t missing = 0;
+
+	for (size_t i = 0; i < m->n_pods; i++) {
+		if (address_is_member(m, &m->pods[i]))
+			continue;
+		missing++;
+		gossip_join(m->gossip, &m->pods[i], m->port);
+	}
+	return missing;
+}
+
+static bool gossip_begin(struct members *m, struct err *err)
+{
+	struct gossip_callbacks cb = {on_member, on_joined, on_drop, m};
+	struct swim_config cfg;
+
+	return config_make(m, &cfg, err) && gossip_new(m->loop, &cfg, &cb, &m->gossip, err) == 0;
+}
+
+static void key_refresh(struct members *m)
+{
+	bool changed = false;
+	struct err err;
+
+	if (m->opt->ml_secret_key_path[0] && !key_load(m, &changed, &err))
+		log_error("gossip: cannot read the key", "error", err.msg, NULL);
+	if (changed) {
+		log_info("gossip: new key", NULL);
+		gossip_set_keyring(m->gossip, &m->ring);
+	}
+}
+
+static void on_rejoin(struct ev_loop *loop, ev_timer *w, int revents)
+{
+	struct members *m = w->data;
+	struct err err;
+
+	(void)loop;
+	(void)revents;
+	if (m->gossip) {
+		key_refresh(m);
+	} else {
+		if (key_is_missing(m))
+			return;
+		if (!gossip_begin(m, &err)) {
+			log_error("gossip: cannot start", "error", err.msg, NULL);
+			return;
+		}
+		log_info("gossip: started", NULL);
+	}
+	join_missing(m);
+}
+
+static void on_settle(struct ev_loop *loop, ev_timer *w, int revents)
+{
+	(void)loop;
+	(void)revents;
+	settled_now(w->data, "timeout");
+}
+
+void members_set_pods(struct members *m, const struct watches *w)
+{
+	const struct kube_store *store = watches_store(w, WATCH_PODS);
+	const struct pod *pod;
+	size_t pos = 0;
+
+	m->n_pods = 0;
+	while ((pod = kube_store_next(store, &pos, NULL)) && m->n_pods < PODS_MAX) {
+		struct ip ip;
+
+		if (!ip_parse(pod->pod_ip, &ip) || ip_eq(&ip, &m->own) ||
+		    strcmp(pod->node_name, m->opt->node_name) == 0)
+			continue;
+		ARRAY_GROW(m->pods, m->n_pods, m->cap_pods);
+		m->pods[m->n_pods++] = ip;
+	}
+	if (m->gossip && join_missing(m) == 0)
+		settled_now(m, "nobody to join");
+	if (m->pods_known || m->settled)
+		return;
+	m->pods_known = true;
+	ev_timer_start(m->loop, &m->settle);
+}
+
+bool members_is_settled(const struct members *m)
+{
+	return m->settled;
+}
+
+struct strs members_list(const struct members *m, const struct watches *w, struct arena *a)
+{
+	if (!m->gossip)
+		return gather_speakers(w, m->opt->node_name, a);
+	const struct swim *s = gossip_swim(m->gossip);
+	struct swim_member member;
+	const char **names;
+	size_t max = 1, n = 0;
+
+	while (swim_member_at(s, max - 1, &member))
+		max++;
+	names = arena_calloc(a, max, sizeof(*names));
+	names[n++] = m->opt->node_name;
+	for (size_t i = 0; swim_member_at(s, i, &member); i++)
+		if (swim_member_is_usable(s, member.name) &&
+		    strcmp(member.name, m->opt->node_name) != 0)
+			names[n++] = arena_strdup(a, member.name);
+	return (struct strs){names, n};
+}
+
+/* ---- life ---- */
+
+bool members_new(struct ev_loop *loop, const struct options *opt, void (*on_change)(void *user),
+		 void *user, struct members **out, struct err *err)
+{
+	struct members *m = xcalloc(1, sizeof(*m));
+
+	m->loop = loop;
+	m->opt = opt;
+	m->on_change = on_change;
+	m->user = user;
+	ev_timer_init(&m->rejoin, on_rejoin, REJOIN_S, REJOIN_S);
+	m->rejoin.data = m;
+	ev_timer_init(&m->settle, on_settle, SETTLE_S, 0.);
+	m->settle.data = m;
+	if (!opt->ml_labels[0] || !opt->ml_bind_address[0]) {
+		m->settled = true;
+		*out = m;
+		return true;
+	}
+	m->dropped = metric_new(METRIC_COUNTER, "metallb_memberlist_dropped_total",
+				"Gossip messages that were dropped",
+				(const char *const[]){"reason", NULL}, NULL, 0);
+	m->alive = metric_new(METRIC_GAUGE, "metallb_memberlist_members",
+			      "Nodes whose speaker is thought alive", NULL, NULL, 0);
+	if (key_is_missing(m)) {
+		log_warn("gossip: no key yet, going by the readiness of speaker pods", NULL);
+		m->settled = true;
+	} else if (!gossip_begin(m, err)) {
+		members_free(m);
+		return false;
+	}
+	ev_timer_start(loop, &m->rejoin);
+	*out = m;
+	return true;
+}
+
+struct members *members_free(struct members *m)
+{
+	if (!m)
+		return NULL;
+	ev_timer_stop(m->loop, &m->rejoin);
+	ev_timer_stop(m->loop, &m->settle);
+	gossip_free(m->gossip);
+	free(m->pods);
+	free(m);
+	return NULL;
+}
+
+void members_leave(struct members *m)
+{
+	if (!m->gossip)
+		return;
+	ev_timer_stop(m->loop, &m->rejoin);
+	gossip_leave(m->gossip);
+}
+
+bool members_has_left(const struct members *m)
+{
+	return !m->gossip || gossip_has_left(m->gossip);
+}
+
+void members_sync_metrics(const struct members *m)
+{
+	struct swim_member member;
+	double n = 0;
+
+	if (!m->gossip)
+		return;
+	const struct swim *s = gossip_swim(m->gossip);
+
+	for (size_t i = 0; swim_member_at(s, i, &member); i++)
+		n += swim_member_is_usable(s, member.name);
+	metric_set(m->alive, NULL, n);
+}
