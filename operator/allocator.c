@@ -125,11 +125,25 @@ static void user_del(struct allocator *a, struct user *u)
 	free(addr);
 }
 
+/* Most Services have neither key: no memory for an empty text. */
+static char no_key[] = "";
+
+static char *key_dup(const char *key)
+{
+	return key[0] ? xstrdup(key) : no_key;
+}
+
+static void key_free(char *key)
+{
+	if (key != no_key)
+		free(key);
+}
+
 static void booking_free(struct booking *b)
 {
 	free(b->key);
-	free(b->sharing_key);
-	free(b->backend_key);
+	key_free(b->sharing_key);
+	key_free(b->backend_key);
 	free(b->ports);
 	free(b);
 }
@@ -151,8 +165,8 @@ void allocator_book(struct allocator *a, const struct alloc_service *svc,
 	struct booking *b = xcalloc(1, sizeof(*b));
 
 	b->key = xstrdup(svc->key);
-	b->sharing_key = xstrdup(svc->sharing_key);
-	b->backend_key = xstrdup(svc->backend_key);
+	b->sharing_key = key_dup(svc->sharing_key);
+	b->backend_key = key_dup(svc->backend_key);
 	b->n_ports = svc->n_ports;
 	b->ports = xreallocarray(NULL, svc->n_ports ? svc->n_ports : 1, sizeof(*b->ports));
 	for (size_t i = 0; i < svc->n_ports; i++)

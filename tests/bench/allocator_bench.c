@@ -123,25 +123,28 @@ static void print_figure(const char *metric, const char *unit, const double *v, 
 	fflush(stdout);
 }
 
-/* Take n addresses that nobody has: the first ones, or n at random. */
+/* Take n addresses: the first ones, or n at random (the fewer of taken and free are drawn). */
 static void fill(struct fixture *f, uint64_t n, bool scattered)
 {
 	struct pool *p = &f->a->pools[0];
-	uint64_t size = prefix_size(&f->prefix);
+	uint64_t size = prefix_size(&f->prefix), draw = n > size / 2 ? size - n : n;
 	struct ip_range all = {f->prefix.ip, f->prefix.ip}, hit;
+	bool del = n > size / 2;
 	struct ip ip;
 
-	if (!scattered) {
-		(void)ip_add(&f->prefix.ip, n - 1, &all.last);
+	if (!scattered || del) {
+		(void)ip_add(&f->prefix.ip, (scattered ? size : n) - 1, &all.last);
 		runs_add(&p->taken, &all);
-		return;
 	}
-	for (uint64_t taken = 0; taken < n;) {
+	for (uint64_t drawn = 0; scattered && drawn < draw;) {
 		(void)ip_add(&f->prefix.ip, next_random() % size, &ip);
-		if (runs_find(&p->taken, &ip, &hit))
+		if (runs_find(&p->taken, &ip, &hit) != del)
 			continue;
-		runs_add(&p->taken, &(struct ip_range){ip, ip});
-		taken++;
+		if (del)
+			runs_del(&p->taken, &ip);
+		else
+			runs_add(&p->taken, &(struct ip_range){ip, ip});
+		drawn++;
 	}
 }
 
