@@ -27,6 +27,8 @@ struct admit_snapshot {
 	const char *ns; /* where the objects must be */
 	enum bgp_backend backend;
 	struct objects objs;
+	/* What config_build() makes of objs, for the shortcut past building all of it; or NULL. */
+	const struct config *current;
 	const struct admit_service *const *services;
 	size_t n_services;
 	bool frrk8s_namespace_known; /* of an external frr-k8s, from the environment */

@@ -164,6 +164,44 @@ static bool has_references(const struct api_object *o)
 	       ((const struct bgpadvertisement *)(const void *)o)->communities.n > 0;
 }
 
+static bool ranges_meet(const struct config_pool *a, const struct config_pool *b)
+{
+	for (size_t i = 0; i < a->n_ranges; i++)
+		for (size_t k = 0; k < b->n_ranges; k++) {
+			const struct ip_range *x = &a->ranges[i].range, *y = &b->ranges[k].range;
+
+			if (ip_cmp(&x->first, &y->last) <= 0 && ip_cmp(&y->first, &x->last) <= 0)
+				return true;
+		}
+	return false;
+}
+
+/*
+ * The usual case, without building a thousand other pools: pools touch each other only by
+ * overlapping, and all else that a pool can break is seen with it as the only one. false: unknown.
+ */
+static bool pool_is_harmless(const struct admit_snapshot *s, const struct api_object *object)
+{
+	const struct ipaddresspool *pool = (const void *)object;
+	struct config_options opt = {.backend = s->backend, .ignore_references = true};
+	_cleanup_(report_freep) struct config_report *report = NULL;
+	_cleanup_(config_freep) struct config *alone = NULL;
+	struct objects objs = s->objs;
+
+	if (!s->current)
+		return false;
+	objs.pools = &pool;
+	objs.n_pools = 1;
+	config_build(&objs, &opt, &alone, &report);
+	if (report->n_errors > 0 || alone->n_pools != 1)
+		return false;
+	for (size_t i = 0; i < s->current->n_pools; i++)
+		if (strcmp(s->current->pools[i].name, object->meta.name) != 0 &&
+		    ranges_meet(&s->current->pools[i], &alone->pools[0]))
+			return false;
+	return true;
+}
+
 void admit_check_config(const struct admit_snapshot *s, const struct api_object *object,
 			struct admit_verdict *v)
 {
@@ -171,6 +209,8 @@ void admit_check_config(const struct admit_snapshot *s, const struct api_object 
 	_cleanup_(report_freep) struct config_report *references = NULL;
 	_cleanup_(next_fini) struct next next = {0};
 
+	if (object->kind == API_IPADDRESSPOOL && pool_is_harmless(s, object))
+		return;
 	next_init(&next, &s->objs, object);
 	report = build_report(s, &next.objs, object, true);
 	if (report->n_errors > 0)

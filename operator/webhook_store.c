@@ -31,10 +31,18 @@ struct store_list {
 	size_t n, cap;
 };
 
+/* What an informer's callback is told. */
+struct store_watch {
+	struct webhook_store *store;
+	bool is_config; /* the configuration depends on it */
+};
+
 struct webhook_store {
+	struct store_watch watches[STORE_COUNT];
 	struct kube_informer *informers[STORE_COUNT];
 	struct store_list lists[STORE_COUNT];
-	bool changed;
+	struct config *config; /* of all of them */
+	bool changed, config_changed;
 };
 
 #define DECODE(name, kind)                                                                         \
@@ -124,20 +132,22 @@ static const struct {
 
 static void on_change(void *user, const char *key, void *before, void *after)
 {
-	struct webhook_store *s = user;
+	const struct store_watch *w = user;
 
 	(void)key;
 	(void)before;
 	(void)after;
-	s->changed = true;
+	w->store->changed = true;
+	w->store->config_changed |= w->is_config;
 }
 
 struct webhook_store *webhook_store_new(struct kube_client *client, const char *ns)
 {
 	struct webhook_store *s = xcalloc(1, sizeof(*s));
 
-	s->changed = true;
+	s->changed = s->config_changed = true;
 	for (size_t i = 0; i < STORE_COUNT; i++) {
+		s->watches[i] = (struct store_watch){s, i != STORE_SERVICES && i != STORE_SECRETS};
 		struct kube_informer_spec spec = {
 			.sources = {{kinds[i].resource, kinds[i].decode}},
 			.n_sources = 1,
@@ -145,7 +155,7 @@ struct webhook_store *webhook_store_new(struct kube_client *client, const char *
 			.field_selector = kinds[i].field_selector,
 			.free_value = kinds[i].free_value,
 			.on_change = on_change,
-			.user = s,
+			.user = &s->watches[i],
 		};
 
 		s->informers[i] = kube_informer_new(client, &spec);
@@ -161,6 +171,7 @@ struct webhook_store *webhook_store_free(struct webhook_store *s)
 		kube_informer_free(s->informers[i]);
 		free(s->lists[i].items);
 	}
+	config_free(s->config);
 	free(s);
 	return NULL;
 }
@@ -185,13 +196,22 @@ static void list_fill(struct store_list *l, const struct kube_store *store)
 	}
 }
 
+static void rebuild(struct webhook_store *s, const struct admit_snapshot *snapshot)
+{
+	struct config_options opt = {.backend = snapshot->backend, .ignore_references = true};
+	struct config_report *report;
+
+	config_free(s->config);
+	config_build(&snapshot->objs, &opt, &s->config, &report);
+	config_report_free(report);
+}
+
 void webhook_store_snapshot(struct webhook_store *s, struct admit_snapshot *out)
 {
 	const struct store_list *l = s->lists;
 
 	for (size_t i = 0; i < STORE_COUNT && s->changed; i++)
 		list_fill(&s->lists[i], kube_informer_store(s->informers[i]));
-	s->changed = false;
 	out->objs = (struct objects){
 		.pools = (const void *)l[STORE_POOLS].items,
 		.n_pools = l[STORE_POOLS].n,
@@ -215,4 +235,8 @@ void webhook_store_snapshot(struct webhook_store *s, struct admit_snapshot *out)
 	};
 	out->services = (const void *)l[STORE_SERVICES].items;
 	out->n_services = l[STORE_SERVICES].n;
+	if (s->config_changed)
+		rebuild(s, out);
+	s->changed = s->config_changed = false;
+	out->current = s->config;
 }

@@ -12,7 +12,7 @@ struct webhook_store;
 struct webhook_store *webhook_store_new(struct kube_client *client, const char *ns);
 struct webhook_store *webhook_store_free(struct webhook_store *s);
 bool webhook_store_is_synced(const struct webhook_store *s);
-/* The lists of *out; they are valid until the loop runs again. */
+/* The lists of *out, and what they make for its backend; valid until the loop runs again. */
 void webhook_store_snapshot(struct webhook_store *s, struct admit_snapshot *out);
 
 #endif
