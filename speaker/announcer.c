@@ -467,7 +467,7 @@ void announcer_leave(struct announcer *an)
 
 bool announcer_has_left(const struct announcer *an)
 {
-	return members_has_left(an->members);
+	return members_has_left(an->members) && linger_is_idle(an->linger);
 }
 
 struct announcer *announcer_free(struct announcer *an)

@@ -69,6 +69,7 @@ struct linger *linger_new(struct announcer *an);
 struct linger *linger_free(struct linger *l);
 void linger_start(struct linger *l, const char *service, const struct record *r);
 void linger_cancel(struct linger *l, const char *service); /* announced again, or withdrawn */
+bool linger_is_idle(const struct linger *l);               /* nothing is being given up */
 void linger_claimed(struct linger *l, const struct responder_claim *claim);
 
 /* apply.c: the Services that share an address have no candidate in common. */

@@ -130,6 +130,11 @@ void linger_claimed(struct linger *l, const struct responder_claim *claim)
 	}
 }
 
+bool linger_is_idle(const struct linger *l)
+{
+	return table_count(&l->services) == 0;
+}
+
 struct linger *linger_new(struct announcer *an)
 {
 	struct linger *l = xcalloc(1, sizeof(*l));

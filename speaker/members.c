@@ -21,6 +21,7 @@
 #define FILE_MAX      ((size_t)1 << 20)
 #define PODS_MAX      SWIM_MEMBERS_MAX
 #define REJOIN_S      15.
+#define KEY_WAIT_S    1. /* between looks for a key that is not there yet */
 #define SETTLE_S      3.
 
 struct members {
@@ -36,6 +37,7 @@ struct members {
 	size_t n_pods, cap_pods;
 	ev_timer rejoin, settle;
 	bool pods_known, settled;
+	bool trusted; /* gossip's list, not the pods' readiness, is what counts */
 	struct metric *dropped, *alive;
 };
 
@@ -144,9 +146,9 @@ static bool config_make(struct members *m, struct swim_config *cfg, struct err *
 
 static void settled_now(struct members *m, const char *how)
 {
-	if (m->settled)
+	if (m->trusted)
 		return;
-	m->settled = true;
+	m->settled = m->trusted = true;
 	ev_timer_stop(m->loop, &m->settle);
 	log_info("gossip: members are known", "by", how, NULL);
 	m->on_change(m->user);
@@ -218,6 +220,12 @@ static size_t join_missing(struct members *m)
 	return missing;
 }
 
+static void rejoin_every(struct members *m, double seconds)
+{
+	m->rejoin.repeat = seconds;
+	ev_timer_again(m->loop, &m->rejoin);
+}
+
 static bool gossip_begin(struct members *m, struct err *err)
 {
 	struct gossip_callbacks cb = {on_member, on_joined, on_drop, m};
@@ -256,8 +264,10 @@ static void on_rejoin(struct ev_loop *loop, ev_timer *w, int revents)
 			return;
 		}
 		log_info("gossip: started", NULL);
+		rejoin_every(m, REJOIN_S);
 	}
-	join_missing(m);
+	if (join_missing(m) == 0)
+		settled_now(m, "nobody to join");
 }
 
 static void on_settle(struct ev_loop *loop, ev_timer *w, int revents)
@@ -298,7 +308,7 @@ bool members_is_settled(const struct members *m)
 
 struct strs members_list(const struct members *m, const struct watches *w, struct arena *a)
 {
-	if (!m->gossip)
+	if (!m->trusted)
 		return gather_speakers(w, m->opt->node_name, a);
 	const struct swim *s = gossip_swim(m->gossip);
 	struct swim_member member;
@@ -343,12 +353,12 @@ bool members_new(struct ev_loop *loop, const struct options *opt, void (*on_chan
 			      "Nodes whose speaker is thought alive", NULL, NULL, 0);
 	if (key_is_missing(m)) {
 		log_warn("gossip: no key yet, going by the readiness of speaker pods", NULL);
-		m->settled = true;
+		m->settled = true; /* until gossip works with the others */
 	} else if (!gossip_begin(m, err)) {
 		members_free(m);
 		return false;
 	}
-	ev_timer_start(loop, &m->rejoin);
+	rejoin_every(m, m->gossip ? REJOIN_S : KEY_WAIT_S);
 	*out = m;
 	return true;
 }

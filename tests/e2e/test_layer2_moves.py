@@ -1,0 +1,133 @@
+"""Addresses in layer 2 that move: on purpose without a gap, and where policy and selectors want them."""
+
+import time
+
+from tests.cluster import traffic
+from tests.e2e.lab import SYSTEM
+
+EXCLUDE = "node.kubernetes.io/exclude-from-external-load-balancers"
+
+
+def announced(lab, **service):
+    """A Service with three backends that is answered for: its first address."""
+    lab.pool()
+    lab.l2()
+    lab.backend("web", replicas=3)
+    lab.service("web", **service)
+    address = lab.wait_addresses("web", 2 if service.get("ipFamilyPolicy") else 1)[0]
+    lab.wait_answering(address)
+    return address
+
+
+def statuses(lab, name="web"):
+    found = lab.api.list("ServiceL2Status", SYSTEM)
+    return [item for item in found if item.get("status", {}).get("serviceName") == name]
+
+
+def together(probe, address):
+    """How long two nodes answered at the same time, in seconds."""
+    first, last = {}, {}
+    for at, mac in probe.answers[address]:
+        first.setdefault(mac, at)
+        last[mac] = at
+    macs = sorted(first, key=first.get)
+    return max((last[a] - first[b] for a, b in zip(macs, macs[1:])), default=0.0)
+
+
+def label_node(lab, name, value):
+    lab.api.patch("Node", name, {"metadata": {"labels": {EXCLUDE: value}}})
+
+
+def test_drain_by_label_has_no_gap(lab):
+    address = announced(lab)
+    owner = lab.owner(address)
+    with traffic.ArpProbe(lab.cluster.client(), [address]) as probe:
+        time.sleep(0.3)
+        moved = time.monotonic()
+        label_node(lab, owner.name, "")
+        try:
+            lab.wait(
+                lambda: probe.first_answer_after(address, moved, other_than=owner.mac), 5, "another node's answer"
+            )
+            time.sleep(0.5)
+            assert owner.mac not in probe.owner(address)
+        finally:
+            label_node(lab, owner.name, None)
+    assert probe.longest_gap(address) < 0.1
+    assert together(probe, address) < 0.15
+
+
+def test_speaker_deleted_hands_over(lab):
+    """SIGTERM: another node answers before the process ends."""
+    address = announced(lab)
+    owner = lab.owner(address)
+    pods = [pod for pod in lab.cluster.pods(SYSTEM, component="speaker") if pod["spec"]["nodeName"] == owner.name]
+    with traffic.ArpProbe(lab.cluster.client(), [address]) as probe:
+        time.sleep(0.3)
+        lab.api.delete("Pod", pods[0]["metadata"]["name"], SYSTEM)
+        time.sleep(4)
+    assert probe.longest_gap(address) < 0.2
+    assert len({mac for _, mac in probe.answers[address]}) == 2
+
+
+def test_status_object_follows_the_owner(lab):
+    address = announced(lab)
+    owner = lab.owner(address)
+    lab.wait(lambda: [item["status"]["node"] for item in statuses(lab)] == [owner.name], 5, "the owner's status")
+    (item,) = statuses(lab)
+    assert item["metadata"]["name"].startswith("l2-")
+    assert item["metadata"]["labels"]["metallb.io/node"] == owner.name
+    assert item["metadata"]["ownerReferences"][0]["kind"] == "Pod"
+    label_node(lab, owner.name, "")
+    try:
+        lab.wait(lambda: [s["status"]["node"] for s in statuses(lab)] not in ([], [owner.name]), 5, "a new status")
+    finally:
+        label_node(lab, owner.name, None)
+    lab.wait(lambda: [item["status"]["node"] for item in statuses(lab)] == [owner.name], 5, "the owner's again")
+    lab.api.delete("Service", "web", lab.namespace)
+    lab.wait(lambda: statuses(lab) == [], 5, "no status")
+
+
+def test_interfaces_of_the_advertisement(lab):
+    lab.pool()
+    lab.l2(interfaces=["none0"])
+    lab.backend("web", replicas=1)
+    lab.service("web")
+    (address,) = lab.wait_addresses("web")
+    event = lab.wait_event("web", "announceFailed")
+    assert address in event["message"] and event["type"] == "Warning"
+    assert lab.cluster.client().arping(address, timeout=0.5) == []
+    lab.api.patch("L2Advertisement", "l2", {"spec": {"interfaces": ["none0", "eth0"]}}, SYSTEM)
+    lab.wait_answering(address, 5)
+    lab.wait(lambda: statuses(lab), 5, "a status")
+    assert {"name": "eth0"} in statuses(lab)[0]["status"]["interfaces"]
+
+
+def test_policy_local_follows_the_backend(lab):
+    lab.pool()
+    lab.l2()
+    lab.backend("web", replicas=1)
+    lab.service("web", externalTrafficPolicy="Local")
+    (address,) = lab.wait_addresses("web")
+    lab.wait_answering(address)
+    (pod,) = lab.cluster.pods(lab.namespace, app="web")
+    assert lab.owner(address).name == pod["spec"]["nodeName"]
+
+
+def test_both_families_from_one_node(lab):
+    """IPv6 by neighbour discovery, also for one who wants to take the address."""
+    announced(lab, ipFamilyPolicy="RequireDualStack")
+    v4, v6 = sorted(lab.addresses("web"), key=lambda text: ":" in text)
+    client = lab.cluster.client()
+    lab.wait(lambda: client.ndisc(v6), 8, "an advertisement")
+    assert set(client.ndisc(v6)) == {lab.owner(v4).mac}
+    # Duplicate address detection of a host that configures the address must fail.
+    client.ns.ip(f"-6 addr add {v6}/64 dev eth0")
+    try:
+        lab.wait(
+            lambda: "dadfailed" in client.run(["ip", "-6", "addr", "show", "dev", "eth0"]).stdout,
+            6,
+            "the duplicate noticed",
+        )
+    finally:
+        client.ns.ip(f"-6 addr del {v6}/64 dev eth0")
