@@ -392,6 +392,8 @@ static void on_claim(void *user, const struct responder_claim *claim)
 	struct announcer *an = user;
 
 	linger_claimed(an->linger, claim);
+	if (responder_has_ip(an->responder, &claim->ip) && conflicts_add(an->conflicts, claim))
+		conflict_tell(an, claim);
 }
 
 static bool link_excluded(void *user, const char *name)
@@ -437,6 +439,7 @@ bool announcer_new(struct ev_loop *loop, struct kube_client *client, const struc
 	an->responder = responder_new(&responder);
 	an->l2 = l2_io_new(loop, an->responder, on_claim, an);
 	an->linger = linger_new(an);
+	an->conflicts = conflicts_new();
 	an->links = links_new(link_excluded, (void *)exclude);
 	an->shares = opt->group_shared ? share_index_new() : NULL;
 	an->sessions = sessions_new(an);
@@ -478,6 +481,7 @@ struct announcer *announcer_free(struct announcer *an)
 	watches_free(an->watches);
 	members_free(an->members);
 	linger_free(an->linger);
+	conflicts_free(an->conflicts);
 	share_index_free(an->shares);
 	status_writer_free(an->status);
 	sessions_free(an->sessions);

@@ -12,6 +12,7 @@
 #include "metallb/kube_queue.h"
 #include "speaker/announcer.h"
 #include "speaker/gather.h"
+#include "speaker/layer2/conflict.h"
 #include "speaker/layer2/io.h"
 #include "speaker/links.h"
 #include "speaker/members.h"
@@ -40,6 +41,7 @@ struct announcer {
 	struct l2_io *l2;
 	struct members *members;
 	struct linger *linger;
+	struct conflicts *conflicts;
 	struct sessions *sessions;
 	struct status_writer *status;
 
@@ -63,6 +65,9 @@ void announcer_wake(struct announcer *an);
 void apply_decision(struct announcer *an, const char *key, const struct service *svc,
 		    const struct announce_decision *d);
 void apply_gone(struct announcer *an, const char *key);
+
+/* apply.c: a station claims an address that services announce here. */
+void conflict_tell(struct announcer *an, const struct responder_claim *claim);
 
 /* linger.c: answer on for a service that another node has won, until that node is heard. */
 struct linger *linger_new(struct announcer *an);
@@ -102,6 +107,7 @@ void metric_update_count(void);
 void metric_error_count(void);
 void metric_config_set(bool loaded, bool stale);
 void metric_bgp_sync(const struct bgp *bgp); /* NULL: no sessions */
+void metric_conflict_count(const struct ip *ip);
 void speaker_metrics_sync(const struct responder *r, struct l2_io *l2);
 
 #endif

@@ -68,6 +68,31 @@ void group_split_tell(struct announcer *an, const struct service *svc)
 		   "them all: each is announced from a node of its own");
 }
 
+void conflict_tell(struct announcer *an, const struct responder_claim *claim)
+{
+	const uint8_t *m = claim->mac.b;
+	const char *interface = links_name(an->links, claim->ifindex);
+	char ip[IP_STR_MAX];
+	_cleanup_free_ char *text =
+		xasprintf("another station, %02x:%02x:%02x:%02x:%02x:%02x on interface %s of node "
+			  "\"%s\", claims the address %s",
+			  m[0], m[1], m[2], m[3], m[4], m[5], interface, an->opt->node_name,
+			  ip_format(&claim->ip, ip));
+
+	metric_conflict_count(&claim->ip);
+	log_warn("layer2: address conflict", "ip", ip, "interface", interface, "reason", text,
+		 NULL);
+	table_for_each (&an->records, e) {
+		const struct record *r = e->value;
+		const struct service *svc =
+			kube_store_find(watches_store(an->watches, WATCH_SERVICES), e->key);
+
+		for (size_t i = 0; svc && record_announces_l2(r) && i < r->d.n_ips; i++)
+			if (ip_eq(&r->d.ips[i], &claim->ip))
+				event_send(an, svc, "Warning", "addressConflict", text);
+	}
+}
+
 static void l2_apply(struct announcer *an, const char *key, const struct service *svc,
 		     const struct record *old, const struct announce_decision *d)
 {
@@ -80,6 +105,8 @@ static void l2_apply(struct announcer *an, const char *key, const struct service
 		linger_start(an->linger, key, old);
 	else
 		responder_withdraw(an->responder, key);
+	for (size_t i = 0; is && !was && i < d->n_ips; i++)
+		conflicts_forget(an->conflicts, &d->ips[i]);
 	if (is && !was)
 		assigned_tell(an, key, svc, "layer2");
 	if (is && d->l2.n_ips == 0 && (!was || old->d.l2.n_ips > 0))

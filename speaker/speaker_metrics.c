@@ -1,12 +1,12 @@
 /*
- * The speaker's metric families. Names and labels are MetalLB's; metallb_layer2_dropped and
- * metallb_layer2_overruns are ours.
+ * The speaker's metric families. Names and labels are MetalLB's; metallb_layer2_dropped,
+ * _overruns and _conflicts_total are ours.
  */
 #include "metallb/metrics.h"
 #include "speaker/announcer_impl.h"
 
 static struct metric *announced, *updates, *update_errors, *loaded, *stale;
-static struct metric *requests, *responses, *gratuitous, *dropped, *overruns;
+static struct metric *requests, *responses, *gratuitous, *dropped, *overruns, *conflicts;
 
 void speaker_metrics_init(void)
 {
@@ -35,6 +35,9 @@ void speaker_metrics_init(void)
 			     "ARP and NDP frames that were not answered", reason_labels, NULL, 0);
 	overruns = metric_new(METRIC_COUNTER, "metallb_layer2_overruns",
 			      "Frames lost because they came too fast", NULL, NULL, 0);
+	conflicts = metric_new(METRIC_COUNTER, "metallb_layer2_conflicts_total",
+			       "Times that another station was found to claim an announced address",
+			       ip_labels, NULL, 0);
 	metric_set(loaded, NULL, 0);
 	metric_set(stale, NULL, 0);
 	metric_add(updates, NULL, 0);
@@ -68,6 +71,13 @@ void metric_config_set(bool is_loaded, bool is_stale)
 	if (is_loaded)
 		metric_set(loaded, NULL, 1);
 	metric_set(stale, NULL, is_stale ? 1 : 0);
+}
+
+void metric_conflict_count(const struct ip *ip)
+{
+	char text[IP_STR_MAX];
+
+	metric_add(conflicts, METRIC_VALUES(ip_format(ip, text)), 1);
 }
 
 void speaker_metrics_sync(const struct responder *r, struct l2_io *l2)

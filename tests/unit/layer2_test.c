@@ -11,6 +11,7 @@
 
 #include "metallb/xalloc.h"
 #include "speaker/layer2/arp.h"
+#include "speaker/layer2/conflict.h"
 #include "speaker/layer2/deadlines.h"
 #include "speaker/layer2/ndp.h"
 #include "speaker/layer2/responder.h"
@@ -469,6 +470,32 @@ static void test_groups(void **state)
 	responder_free(r);
 }
 
+static void test_conflicts(void **state)
+{
+	struct conflicts *c = conflicts_new();
+	struct responder_claim claim = {ip_of("192.0.2.9"), his_mac, 2, 0};
+
+	(void)state;
+	assert_false(conflicts_add(c, &claim)); /* once: an address on its way */
+	claim.when = CONFLICT_CONFIRM - 1;
+	assert_false(conflicts_add(c, &claim));
+	claim.when = CONFLICT_CONFIRM;
+	assert_true(conflicts_add(c, &claim));
+	claim.when += 10;
+	assert_false(conflicts_add(c, &claim)); /* told already */
+	conflicts_forget(c, &claim.ip);
+	claim.when += CONFLICT_CONFIRM;
+	assert_false(conflicts_add(c, &claim));
+	claim.when += CONFLICT_FORGET + 1; /* too far apart */
+	assert_false(conflicts_add(c, &claim));
+	for (uint32_t i = 0; i < 3 * CONFLICTS_MAX; i++) {
+		memcpy(&claim.mac.b[2], &i, sizeof(i));
+		assert_false(conflicts_add(c, &claim));
+	}
+	assert_int_equal(conflicts_count(c), 6 + 3 * CONFLICTS_MAX);
+	conflicts_free(c);
+}
+
 static void test_deadlines(void **state)
 {
 	struct deadline items[200] = {0};
@@ -501,6 +528,7 @@ int main(void)
 		cmocka_unit_test(test_ndp_answers),  cmocka_unit_test(test_burst),
 		cmocka_unit_test(test_link_changes), cmocka_unit_test(test_refresh),
 		cmocka_unit_test(test_groups),       cmocka_unit_test(test_deadlines),
+		cmocka_unit_test(test_conflicts),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
