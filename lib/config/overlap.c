@@ -4,8 +4,8 @@
  * only the last one that starts at or before a range's end can touch it: a predecessor query on a
  * hierarchy of bit sets.
  */
+#include <assert.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "lib/config/build.h"
 
@@ -145,6 +145,7 @@ static bool check_pool(struct build *b, const struct work *w, const struct pool_
 {
 	size_t n = p->out->n_ranges;
 
+	assert(w->spans && n > 0);
 	for (size_t i = 0; i < n; i++) {
 		const struct span *other =
 			find_overlap(w->spans, w->n, &w->kept, &p->out->ranges[i].range);

@@ -155,6 +155,22 @@ static bool build_range(struct build *b, struct pool_work *p, const char *text,
 	return true;
 }
 
+/* What is allowed, but hardly meant. */
+static void warn_range(struct build *b, const struct pool_work *p, const char *field,
+		       const struct config_range *r)
+{
+	const char *slash = strchr(r->text, '/');
+	char buf[PREFIX_STR_MAX];
+	struct ip ip;
+
+	if (r->prefixes[0].len == 0)
+		build_warn(b, &p->in->obj, field, "\"%s\" is every address there is", r->text);
+	else if (slash && ip_parse_n(r->text, (size_t)(slash - r->text), &ip) &&
+		 !ip_eq(&ip, &r->range.first))
+		build_warn(b, &p->in->obj, field, "\"%s\" means %s", r->text,
+			   prefix_format(&r->prefixes[0], buf));
+}
+
 bool build_ranges(struct build *b, struct pool_work *p)
 {
 	const struct strs *in = &p->in->addresses;
@@ -166,8 +182,10 @@ bool build_ranges(struct build *b, struct pool_work *p)
 	for (size_t i = 0; i < in->n; i++) {
 		const char *field = arena_printf(b->scratch, "spec.addresses[%zu]", i);
 
-		if (build_range(b, p, in->items[i], &out[i], &err))
+		if (build_range(b, p, in->items[i], &out[i], &err)) {
+			warn_range(b, p, field, &out[i]);
 			continue;
+		}
 		if (is_tolerated(in->items[i]))
 			return build_refuse_ours(b, &p->in->obj, field, "%s", err.msg);
 		return build_refuse(b, &p->in->obj, field, "%s", err.msg);
