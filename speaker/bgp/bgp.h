@@ -5,9 +5,9 @@
  * dropped. One `struct bgp` lives on one libev loop; everything is called from that loop's thread
  * and nothing blocks. Events are delivered from the loop, never from inside a call.
  *
- * RFC 4271, 1997, 2385, 2545, 2918, 4724, 4760, 5082, 5492, 6286, 6608, 6793, 7606, 8092, 8326, 8538,
- * 8654, 8950, 9003, 9072, 9384, 9494 (as announcer).
- * Left out: route selection and import of any kind, confederations, TCP-AO, ADD-PATH.
+ * RFC 4271, 1997, 2385, 2545, 2918, 4724, 4760, 5082, 5492, 6286, 6608, 6793, 7606, 8092, 8326,
+ * 8538, 8654, 8950, 9003, 9072, 9384, 9494 (as announcer). Left out: route selection and import of
+ * any kind, confederations, TCP-AO, ADD-PATH.
  */
 #ifndef BGP_BGP_H
 #define BGP_BGP_H
@@ -46,25 +46,25 @@ enum bgp_dynamic { BGP_DYNAMIC_NONE, BGP_DYNAMIC_INTERNAL, BGP_DYNAMIC_EXTERNAL 
 
 /* One session as it shall be. Strings are copied; "" or NULL means unset. */
 struct bgp_peer_config {
-	const char *name;    /* of the BGPPeer: the key */
-	struct ip address;   /* IP_NONE: unnumbered, discovered on `interface` */
-	uint16_t port;       /* the peer's */
-	struct ip source;    /* IP_NONE: the kernel's choice */
+	const char *name;      /* of the BGPPeer: the key */
+	struct ip address;     /* IP_NONE: unnumbered, discovered on `interface` */
+	uint16_t port;         /* the peer's */
+	struct ip source;      /* IP_NONE: the kernel's choice */
 	const char *interface; /* bind to it; needed for link-local and unnumbered */
 	const char *vrf;
 	const char *password; /* TCP MD5 */
 
 	uint32_t local_asn, peer_asn; /* peer_asn 0 with `dynamic` */
 	enum bgp_dynamic dynamic;
-	uint32_t router_id;  /* 0: the local IPv4 address, else from the node's name */
-	unsigned families;   /* BGP_FAMILY_*: offered and used */
+	uint32_t router_id;           /* 0: the local IPv4 address, else from the node's name */
+	unsigned families;            /* BGP_FAMILY_*: offered and used */
 	uint16_t hold_s, keepalive_s; /* 0, 0: no keepalives */
-	uint16_t connect_s;  /* longest pause between attempts */
-	uint8_t ttl;         /* of what we send; 0: the kernel's default */
-	uint8_t gtsm_hops;   /* RFC 5082: the peer is at most so many hops away; 0: off */
+	uint16_t connect_s;           /* longest pause between attempts */
+	uint8_t ttl;                  /* of what we send; 0: the kernel's default */
+	uint8_t gtsm_hops;            /* RFC 5082: the peer is at most so many hops away; 0: off */
 	bool graceful_restart;
-	uint16_t restart_s;       /* RFC 4724 restart time, at most 4095 */
-	uint32_t llgr_s;          /* RFC 9494 stale time; 0: off */
+	uint16_t restart_s;          /* RFC 4724 restart time, at most 4095 */
+	uint32_t llgr_s;             /* RFC 9494 stale time; 0: off */
 	uint32_t default_local_pref; /* iBGP, for routes that set none */
 };
 
@@ -78,8 +78,8 @@ void bgp_peer_config_build(const struct config_peer *peer, enum bgp_backend back
 /* A route to announce. */
 struct bgp_route {
 	struct prefix prefix;
-	struct ip next_hop;  /* IP_NONE: this session's own address */
-	uint32_t local_pref; /* 0: the session's default */
+	struct ip next_hop;                        /* IP_NONE: this session's own address */
+	uint32_t local_pref;                       /* 0: the session's default */
 	const struct community_value *communities; /* sorted, unique */
 	size_t n_communities;
 };
@@ -88,10 +88,10 @@ struct bgp_counters {
 	uint64_t opens_sent, opens_received, notifications_sent, notifications_received;
 	uint64_t updates_sent, updates_received, keepalives_sent, keepalives_received;
 	uint64_t refresh_sent, refresh_received, total_sent, total_received;
-	uint64_t prefixes_received;  /* routes in UPDATEs, all dropped */
-	uint64_t updates_malformed;  /* RFC 7606: treated as withdraw, or attributes discarded */
-	uint64_t established;        /* sessions that came up */
-	uint64_t refused;            /* incoming connections turned away */
+	uint64_t prefixes_received; /* routes in UPDATEs, all dropped */
+	uint64_t updates_malformed; /* RFC 7606: treated as withdraw, or attributes discarded */
+	uint64_t established;       /* sessions that came up */
+	uint64_t refused;           /* incoming connections turned away */
 };
 
 struct bgp_peer_status {
@@ -99,7 +99,7 @@ struct bgp_peer_status {
 	struct ip address;                  /* as configured or discovered */
 	uint16_t port;
 	enum bgp_state state;
-	usec_t since; /* of the state */
+	usec_t since;                  /* of the state */
 	const char *last_error;        /* why it is not up, or was last down; "" */
 	const char *last_notification; /* meaning of the last NOTIFICATION, sent or received; "" */
 	uint32_t peer_asn, peer_id;    /* of the OPEN of the session that is up, else 0 */
@@ -107,7 +107,7 @@ struct bgp_peer_status {
 	unsigned families;             /* negotiated, while up */
 	bool graceful_restart;         /* negotiated, while up */
 	struct ip local_address;       /* while up */
-	size_t announced, pending;     /* prefixes: the router has them / it lacks or must lose them */
+	size_t announced, pending; /* prefixes: the router has them / it lacks or must lose them */
 	struct bgp_counters counters;
 };
 

@@ -28,15 +28,15 @@ static void set_timers(const struct config_peer *peer, const struct defaults *d,
 		       struct bgp_peer_config *out)
 {
 	out->hold_s = peer->hold_ns == DURATION_UNSET ? d->hold_s : seconds(peer->hold_ns);
-	out->keepalive_s = peer->keepalive_ns == DURATION_UNSET ? d->keepalive_s
-								: seconds(peer->keepalive_ns);
+	out->keepalive_s =
+		peer->keepalive_ns == DURATION_UNSET ? d->keepalive_s : seconds(peer->keepalive_ns);
 	/* whole seconds on the wire; less than one still means keepalives */
 	if (out->keepalive_s == 0 && out->hold_s > 0)
 		out->keepalive_s = 1;
 	if (peer->hold_ns != DURATION_UNSET && peer->keepalive_ns == DURATION_UNSET)
 		out->keepalive_s = out->hold_s / 3;
-	out->connect_s = peer->connect_ns == DURATION_UNSET ? CONNECT_DEFAULT_S
-							    : seconds(peer->connect_ns);
+	out->connect_s =
+		peer->connect_ns == DURATION_UNSET ? CONNECT_DEFAULT_S : seconds(peer->connect_ns);
 }
 
 static bool is_internal(const struct bgp_peer_config *c)
@@ -81,7 +81,7 @@ void bgp_peer_config_build(const struct config_peer *peer, enum bgp_backend back
 		out->router_id = (uint32_t)id[0] << 24 | (uint32_t)id[1] << 16 |
 				 (uint32_t)id[2] << 8 | id[3];
 	set_timers(peer, d, out);
-	out->ttl = is_internal(out)	 ? d->ttl_ibgp
+	out->ttl = is_internal(out)      ? d->ttl_ibgp
 		   : peer->ebgp_multihop ? d->ttl_multihop
 					 : d->ttl_ebgp;
 }
@@ -96,13 +96,12 @@ static bool check_ends(const struct bgp_peer_config *c, struct err *err)
 	if (c->address.family == IP_NONE && !is_set(c->interface))
 		return err_set(err, "BGPPeer %s: neither peerAddress nor interface", c->name);
 	if (ip_is_link_local(&c->address) && c->address.family == IP_V6 && !is_set(c->interface))
-		return err_set(err,
-			       "BGPPeer %s: peerAddress is link-local: set interface instead",
+		return err_set(err, "BGPPeer %s: peerAddress is link-local: set interface instead",
 			       c->name);
 	if (c->source.family && c->address.family && c->source.family != c->address.family)
-		return err_set(err,
-			       "BGPPeer %s: sourceAddress and peerAddress are of different families",
-			       c->name);
+		return err_set(
+			err, "BGPPeer %s: sourceAddress and peerAddress are of different families",
+			c->name);
 	if (c->port == 0)
 		return err_set(err, "BGPPeer %s: peerPort 0", c->name);
 	if (is_set(c->password) && strlen(c->password) > BGP_PASSWORD_MAX)

@@ -171,7 +171,7 @@ static struct bgp_discovery *discovery_get(struct bgp *b, const char *interface)
 {
 	struct list *pos;
 
-	list_for_each(pos, &b->discoveries) {
+	list_for_each (pos, &b->discoveries) {
 		struct bgp_discovery *d = container_of(pos, struct bgp_discovery, link);
 
 		if (strcmp(d->interface, interface) == 0)
@@ -201,7 +201,7 @@ void bgp_discoveries_update(struct bgp *b)
 {
 	struct list *pos, *tmp;
 
-	list_for_each(pos, &b->discoveries)
+	list_for_each (pos, &b->discoveries)
 		container_of(pos, struct bgp_discovery, link)->used = false;
 	for (size_t i = 0; i < b->router.n_peers; i++) {
 		const struct bgp_peer *p = b->router.peers[i];
@@ -214,7 +214,7 @@ void bgp_discoveries_update(struct bgp *b)
 		if (d->neighbor.addr.family != IP_NONE)
 			tell_peers(d);
 	}
-	list_for_each_safe(pos, tmp, &b->discoveries) {
+	list_for_each_safe (pos, tmp, &b->discoveries) {
 		struct bgp_discovery *d = container_of(pos, struct bgp_discovery, link);
 
 		if (!d->used)
@@ -226,6 +226,6 @@ void bgp_discoveries_free(struct bgp *b)
 {
 	struct list *pos, *tmp;
 
-	list_for_each_safe(pos, tmp, &b->discoveries)
+	list_for_each_safe (pos, tmp, &b->discoveries)
 		discovery_free(container_of(pos, struct bgp_discovery, link));
 }

@@ -3,8 +3,8 @@
  * event) is in tests/unit/bgp_fsm_test.c. Deviations, each for a reason:
  *  - a NOTIFICATION is never answered with one (section 6.4 over the letter of "any other event");
  *  - FSM errors carry the subcodes of RFC 6608;
- *  - a connection that fails in OpenSent goes to Idle and its pause, not to Active: the pause is the
- *    retry timer, and who listens has machines of their own for it.
+ *  - a connection that fails in OpenSent goes to Idle and its pause, not to Active: the pause is
+ * the retry timer, and who listens has machines of their own for it.
  */
 #include "speaker/bgp/fsm.h"
 
@@ -73,8 +73,7 @@ void bgp_fsm_arm_idle(struct bgp_fsm *f, usec_t now)
 
 static void arm_hold(struct bgp_fsm *f, usec_t now)
 {
-	f->timer[BGP_TIMER_HOLD] =
-		f->hold_s ? now + f->hold_s * USEC_PER_SEC : USEC_NEVER;
+	f->timer[BGP_TIMER_HOLD] = f->hold_s ? now + f->hold_s * USEC_PER_SEC : USEC_NEVER;
 }
 
 static void arm_keepalive(struct bgp_fsm *f, usec_t now)

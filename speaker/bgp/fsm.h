@@ -60,11 +60,11 @@ enum bgp_timer {
 #define BGP_CONNECT_TIMEOUT (10 * USEC_PER_SEC)
 #define BGP_OPEN_TIMEOUT    (60 * USEC_PER_SEC)
 /* An established session of this age was a good one: the next attempt comes at once. */
-#define BGP_STABLE          (30 * USEC_PER_SEC)
-#define BGP_RETRY_FIRST     (100 * USEC_PER_MSEC)
+#define BGP_STABLE      (30 * USEC_PER_SEC)
+#define BGP_RETRY_FIRST (100 * USEC_PER_MSEC)
 
 struct bgp_fsm_params {
-	usec_t connect_max;          /* longest pause between attempts */
+	usec_t connect_max;           /* longest pause between attempts */
 	uint16_t hold_s, keepalive_s; /* as configured */
 	const struct random_source *random;
 };
@@ -74,9 +74,9 @@ struct bgp_fsm {
 	enum bgp_state state;
 	usec_t since; /* of the state */
 	usec_t timer[BGP_TIMER_COUNT];
-	unsigned failures;           /* since the last good session: ConnectRetryCounter */
+	unsigned failures;            /* since the last good session: ConnectRetryCounter */
 	uint16_t hold_s, keepalive_s; /* negotiated */
-	struct bgp_error notify;     /* with BGP_ACT_NOTIFY */
+	struct bgp_error notify;      /* with BGP_ACT_NOTIFY */
 };
 
 /* What some events carry. */

@@ -110,7 +110,7 @@ struct bgp *bgp_free(struct bgp *b)
 		return NULL;
 	close_peers(b->router.peers, b->router.n_peers);
 	close_peers(b->router.dying, b->router.n_dying);
-	list_for_each_safe(pos, tmp, &b->lingering)
+	list_for_each_safe (pos, tmp, &b->lingering)
 		bgp_sock_destroy(container_of(pos, struct bgp_sock, link));
 	bgp_listeners_free(b);
 	bgp_discoveries_free(b);

@@ -13,10 +13,10 @@
 #include "speaker/bgp/ra.h"
 #include "speaker/bgp/router.h"
 
-#define BGP_READ_BUDGET  16384  /* octets of one peer per turn of the loop */
+#define BGP_READ_BUDGET  16384 /* octets of one peer per turn of the loop */
 #define BGP_WRITE_BUDGET 262144
-#define BGP_ACCEPTS      16     /* connections taken per turn and listener */
-#define BGP_LINGER_MAX   64     /* closing sockets that wait for the peer's end of stream */
+#define BGP_ACCEPTS      16 /* connections taken per turn and listener */
+#define BGP_LINGER_MAX   64 /* closing sockets that wait for the peer's end of stream */
 #define BGP_LINGER_TIME  2.0
 #define BGP_BACKLOG      128
 

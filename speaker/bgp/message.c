@@ -66,43 +66,57 @@ void bgp_error_wrap_hard(struct bgp_error *e)
 }
 
 static const char *const code_names[] = {
-	[BGP_ERR_HEADER] = "Message Header Error", [BGP_ERR_OPEN] = "OPEN Message Error",
-	[BGP_ERR_UPDATE] = "UPDATE Message Error", [BGP_ERR_HOLD] = "Hold Timer Expired",
-	[BGP_ERR_FSM] = "FSM Error",		   [BGP_ERR_CEASE] = "Cease",
+	[BGP_ERR_HEADER] = "Message Header Error",
+	[BGP_ERR_OPEN] = "OPEN Message Error",
+	[BGP_ERR_UPDATE] = "UPDATE Message Error",
+	[BGP_ERR_HOLD] = "Hold Timer Expired",
+	[BGP_ERR_FSM] = "FSM Error",
+	[BGP_ERR_CEASE] = "Cease",
 	[7] = "ROUTE-REFRESH Message Error",
 };
 
 #define SUBCODES 13
 static const char *const subcode_names[ARRAY_SIZE(code_names)][SUBCODES] = {
-	[BGP_ERR_HEADER] = {[1] = "Connection Not Synchronized", [2] = "Bad Message Length",
+	[BGP_ERR_HEADER] = {[1] = "Connection Not Synchronized",
+			    [2] = "Bad Message Length",
 			    [3] = "Bad Message Type"},
-	[BGP_ERR_OPEN] = {[1] = "Unsupported Version Number", [2] = "Bad Peer AS",
-			  [3] = "Bad BGP Identifier", [4] = "Unsupported Optional Parameter",
-			  [6] = "Unacceptable Hold Time", [7] = "Unsupported Capability",
+	[BGP_ERR_OPEN] = {[1] = "Unsupported Version Number",
+			  [2] = "Bad Peer AS",
+			  [3] = "Bad BGP Identifier",
+			  [4] = "Unsupported Optional Parameter",
+			  [6] = "Unacceptable Hold Time",
+			  [7] = "Unsupported Capability",
 			  [11] = "Role Mismatch"},
 	[BGP_ERR_UPDATE] = {[1] = "Malformed Attribute List",
 			    [2] = "Unrecognized Well-known Attribute",
-			    [3] = "Missing Well-known Attribute", [4] = "Attribute Flags Error",
-			    [5] = "Attribute Length Error", [6] = "Invalid ORIGIN Attribute",
-			    [8] = "Invalid NEXT_HOP Attribute", [9] = "Optional Attribute Error",
-			    [10] = "Invalid Network Field", [11] = "Malformed AS_PATH"},
+			    [3] = "Missing Well-known Attribute",
+			    [4] = "Attribute Flags Error",
+			    [5] = "Attribute Length Error",
+			    [6] = "Invalid ORIGIN Attribute",
+			    [8] = "Invalid NEXT_HOP Attribute",
+			    [9] = "Optional Attribute Error",
+			    [10] = "Invalid Network Field",
+			    [11] = "Malformed AS_PATH"},
 	[BGP_ERR_FSM] = {[1] = "Unexpected Message in OpenSent",
 			 [2] = "Unexpected Message in OpenConfirm",
 			 [3] = "Unexpected Message in Established"},
 	[BGP_ERR_CEASE] = {[1] = "Maximum Number of Prefixes Reached",
-			   [2] = "Administrative Shutdown", [3] = "Peer De-configured",
-			   [4] = "Administrative Reset", [5] = "Connection Rejected",
+			   [2] = "Administrative Shutdown",
+			   [3] = "Peer De-configured",
+			   [4] = "Administrative Reset",
+			   [5] = "Connection Rejected",
 			   [6] = "Other Configuration Change",
-			   [7] = "Connection Collision Resolution", [8] = "Out of Resources",
-			   [9] = "Hard Reset", [10] = "BFD Down"},
+			   [7] = "Connection Collision Resolution",
+			   [8] = "Out of Resources",
+			   [9] = "Hard Reset",
+			   [10] = "BFD Down"},
 	[7] = {[1] = "Invalid Message Length"},
 };
 
 static void put_names(char out[BGP_TEXT_MAX], uint8_t code, uint8_t subcode)
 {
 	const char *name = code < ARRAY_SIZE(code_names) ? code_names[code] : NULL;
-	const char *sub =
-		name && subcode < SUBCODES ? subcode_names[code][subcode] : NULL;
+	const char *sub = name && subcode < SUBCODES ? subcode_names[code][subcode] : NULL;
 
 	if (!name)
 		snprintf(out, BGP_TEXT_MAX, "error %u/%u", code, subcode);

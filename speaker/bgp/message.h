@@ -141,7 +141,7 @@ unsigned bgp_refresh_decode(const uint8_t *body, size_t len);
 
 /* Attributes of a route, as wanted; what the session adds stands in struct bgp_encoding. */
 struct bgp_attrs {
-	struct ip next_hop; /* IP_NONE: the session's */
+	struct ip next_hop;  /* IP_NONE: the session's */
 	uint32_t local_pref; /* 0: the session's default */
 	const struct community_value *communities;
 	size_t n_communities;
@@ -166,9 +166,9 @@ struct bgp_update {
 	uint8_t *msg_len, *withdrawn_len, *attrs_at, *mp_len;
 	bool withdraw, multiprotocol;
 };
-bool bgp_update_begin(struct bgp_update *u, uint8_t out[BGP_MSG_MAX], const struct bgp_encoding *enc,
-		      const struct bgp_attrs *attrs, enum ip_family family)
-	__attribute__((warn_unused_result));
+bool bgp_update_begin(struct bgp_update *u, uint8_t out[BGP_MSG_MAX],
+		      const struct bgp_encoding *enc, const struct bgp_attrs *attrs,
+		      enum ip_family family) __attribute__((warn_unused_result));
 void bgp_update_begin_withdraw(struct bgp_update *u, uint8_t out[BGP_MSG_MAX],
 			       enum ip_family family);
 bool bgp_update_add(struct bgp_update *u, const struct prefix *p)

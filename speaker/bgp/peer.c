@@ -56,12 +56,11 @@ static bool str_eq(const char *a, const char *b)
 bool bgp_peer_config_same_session(const struct bgp_peer_config *a, const struct bgp_peer_config *b)
 {
 	return ip_eq(&a->address, &b->address) && ip_eq(&a->source, &b->source) &&
-	       a->port == b->port && str_eq(a->interface, b->interface) &&
-	       str_eq(a->vrf, b->vrf) && str_eq(a->password, b->password) &&
-	       a->local_asn == b->local_asn && a->peer_asn == b->peer_asn &&
-	       a->dynamic == b->dynamic && a->router_id == b->router_id &&
-	       a->families == b->families && a->hold_s == b->hold_s &&
-	       a->keepalive_s == b->keepalive_s && a->ttl == b->ttl &&
+	       a->port == b->port && str_eq(a->interface, b->interface) && str_eq(a->vrf, b->vrf) &&
+	       str_eq(a->password, b->password) && a->local_asn == b->local_asn &&
+	       a->peer_asn == b->peer_asn && a->dynamic == b->dynamic &&
+	       a->router_id == b->router_id && a->families == b->families &&
+	       a->hold_s == b->hold_s && a->keepalive_s == b->keepalive_s && a->ttl == b->ttl &&
 	       a->gtsm_hops == b->gtsm_hops && a->graceful_restart == b->graceful_restart &&
 	       a->restart_s == b->restart_s && a->llgr_s == b->llgr_s;
 }
@@ -471,8 +470,8 @@ void bgp_peer_recv(struct bgp_peer *p, size_t conn, const uint8_t *data, size_t 
 			buf_add(&c->rx, data + done, len - done);
 	} else {
 		buf_add(&c->rx, data, len);
-		buf_consume(&c->rx, recv_messages(p, c, (const uint8_t *)c->rx.data, c->rx.len,
-						  now));
+		buf_consume(&c->rx,
+			    recv_messages(p, c, (const uint8_t *)c->rx.data, c->rx.len, now));
 		if (c->rx.len == 0)
 			buf_fini(&c->rx);
 	}
@@ -615,7 +614,8 @@ void bgp_peer_bfd(struct bgp_peer *p, bool up, usec_t now)
 			bgp_error_wrap_hard(&e);
 		bgp_peer_step(p, p->up, BGP_EV_AUTO_STOP, &in, "BFD: the path to the peer is down",
 			      now);
-	} else if (up && out->state == BGP_ST_IDLE && out->timer[BGP_TIMER_IDLE_HOLD] != USEC_NEVER) {
+	} else if (up && out->state == BGP_ST_IDLE &&
+		   out->timer[BGP_TIMER_IDLE_HOLD] != USEC_NEVER) {
 		out->failures = 0;
 		bgp_fsm_arm_idle(out, now);
 	}

@@ -26,7 +26,7 @@ struct bgp_local {
 
 struct bgp_conn {
 	struct bgp_fsm fsm;
-	bool is_open;      /* the shell has a socket for it, connected or not */
+	bool is_open; /* the shell has a socket for it, connected or not */
 	bool want_connect, want_close;
 	bool got_open;
 	uint32_t my_id; /* as sent in our OPEN */

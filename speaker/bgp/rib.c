@@ -1,5 +1,6 @@
 /*
- * Adj-rib-out: the wanted and the sent side of each prefix, and the UPDATEs between them. See rib.h.
+ * Adj-rib-out: the wanted and the sent side of each prefix, and the UPDATEs between them. See
+ * rib.h.
  */
 #include "speaker/bgp/rib.h"
 
@@ -301,8 +302,7 @@ void bgp_rib_set(struct bgp_rib *rib, const struct bgp_route *routes, size_t n)
 	for (size_t i = 0, j = 0; i < n && !grow; i++) {
 		while (j < rib->n && prefix_cmp(&rib->entries[j].prefix, &sorted[i]->prefix) < 0)
 			j++;
-		grow = j == rib->n ||
-		       prefix_cmp(&rib->entries[j].prefix, &sorted[i]->prefix) != 0;
+		grow = j == rib->n || prefix_cmp(&rib->entries[j].prefix, &sorted[i]->prefix) != 0;
 	}
 	if (grow)
 		merge_entries(rib, sorted, n);
@@ -417,8 +417,7 @@ static size_t put_withdrawals(struct bgp_rib *rib, size_t first, usec_t now, uin
 	usec_t due = USEC_NEVER;
 	struct bgp_update u;
 
-	bgp_update_begin_withdraw(&u, out,
-				  (enum ip_family)rib->entries[first].prefix.ip.family);
+	bgp_update_begin_withdraw(&u, out, (enum ip_family)rib->entries[first].prefix.ip.family);
 	for (size_t i = first; i < rib->n && rib->n_dirty[f] > 0; i++) {
 		struct bgp_entry *e = &rib->entries[i];
 

@@ -27,11 +27,11 @@ struct bgp_shared {
 
 struct bgp_entry {
 	struct prefix prefix;
-	bool force;               /* send again although nothing changed */
-	uint8_t tokens;           /* changes that may go out at once */
-	usec_t refilled;          /* when the tokens were last counted */
-	struct bgp_shared *want;  /* NULL: must not be announced */
-	struct bgp_shared *sent;  /* NULL: the peer does not have it */
+	bool force;              /* send again although nothing changed */
+	uint8_t tokens;          /* changes that may go out at once */
+	usec_t refilled;         /* when the tokens were last counted */
+	struct bgp_shared *want; /* NULL: must not be announced */
+	struct bgp_shared *sent; /* NULL: the peer does not have it */
 };
 
 struct bgp_rib {
@@ -41,10 +41,10 @@ struct bgp_rib {
 	unsigned families;   /* may be sent in this session; 0 when there is none */
 	size_t n_dirty[2];   /* of each family, sendable or not */
 	size_t n_sent, n_want;
-	size_t scan_from;    /* no dirty entry below, but for paced ones */
-	usec_t next_due;     /* nothing is sendable before */
-	bool complete;       /* the wanted side was set as a whole at least once */
-	unsigned eor;        /* families that still get an End-of-RIB */
+	size_t scan_from; /* no dirty entry below, but for paced ones */
+	usec_t next_due;  /* nothing is sendable before */
+	bool complete;    /* the wanted side was set as a whole at least once */
+	unsigned eor;     /* families that still get an End-of-RIB */
 };
 
 void bgp_rib_init(struct bgp_rib *rib);

@@ -76,8 +76,8 @@ static bool check_asn(const struct bgp_peer *p, const struct bgp_open *o, struct
 		if (o->asn == cfg->local_asn)
 			return true;
 		return bgp_error_set(e, BGP_ERR_OPEN, BGP_OPEN_PEER_AS, NULL, 0,
-				     "wrong AS: the peer is in AS %u, expected our own, %u",
-				     o->asn, cfg->local_asn);
+				     "wrong AS: the peer is in AS %u, expected our own, %u", o->asn,
+				     cfg->local_asn);
 	case BGP_DYNAMIC_EXTERNAL:
 		if (o->asn != cfg->local_asn)
 			return true;

@@ -295,8 +295,8 @@ static void on_listener(struct ev_loop *loop, ev_io *w, int revents)
 		struct ip ip = bgp_sockaddr_ip(&from);
 
 		if (log_limit_ok(&b->refused_log, clock_now(), 10 * USEC_PER_SEC, 3, &held))
-			log_info("bgp: connection refused", "from", ip_format(&ip, buf), "suppressed",
-				 log_int(held), NULL);
+			log_info("bgp: connection refused", "from", ip_format(&ip, buf),
+				 "suppressed", log_int(held), NULL);
 		close(fd);
 	}
 	bgp_io_sync(b);
@@ -343,7 +343,7 @@ void bgp_listeners_free(struct bgp *b)
 {
 	struct list *pos, *tmp;
 
-	list_for_each_safe(pos, tmp, &b->listeners)
+	list_for_each_safe (pos, tmp, &b->listeners)
 		listener_free(container_of(pos, struct bgp_listener, link));
 }
 
@@ -355,7 +355,7 @@ static void listener_add(struct bgp *b, int family, const char *vrf)
 	if (b->listen_addr && ip_parse(b->listen_addr, &only) &&
 	    (only.family == IP_V6) != (family == AF_INET6))
 		return;
-	list_for_each(pos, &b->listeners) {
+	list_for_each (pos, &b->listeners) {
 		struct bgp_listener *l = container_of(pos, struct bgp_listener, link);
 
 		if (l->family == family && strcmp(l->vrf, vrf) == 0)
@@ -364,8 +364,8 @@ static void listener_add(struct bgp *b, int family, const char *vrf)
 	int fd = listener_open(b, family, vrf);
 
 	if (fd < 0) {
-		log_warn("bgp: cannot listen", "port", log_int(b->listen_port), "vrf", vrf,
-			 "error", strerror(-fd), NULL);
+		log_warn("bgp: cannot listen", "port", log_int(b->listen_port), "vrf", vrf, "error",
+			 strerror(-fd), NULL);
 		return;
 	}
 	struct bgp_listener *l = xcalloc(1, sizeof(*l));
@@ -407,6 +407,6 @@ void bgp_listeners_update(struct bgp *b)
 		listener_add(b, AF_INET, b->router.peers[i]->cfg.vrf);
 		listener_add(b, AF_INET6, b->router.peers[i]->cfg.vrf);
 	}
-	list_for_each(pos, &b->listeners)
+	list_for_each (pos, &b->listeners)
 		listener_set_keys(b, container_of(pos, struct bgp_listener, link));
 }

@@ -9,8 +9,8 @@
 
 #include "speaker/bgp/io.h"
 
-#define IP_MAX_TTL    255
-#define TOS_NETWORK   0xC0 /* class selector 6, as routers send it */
+#define IP_MAX_TTL  255
+#define TOS_NETWORK 0xC0 /* class selector 6, as routers send it */
 
 socklen_t bgp_sockaddr(const struct ip *ip, uint16_t port, unsigned scope,
 		       struct sockaddr_storage *out)

@@ -158,8 +158,7 @@ bool bgp_update_begin(struct bgp_update *u, uint8_t out[BGP_MSG_MAX],
 		      enum ip_family family)
 {
 	const struct ip none = {0};
-	struct ip nh =
-		attrs->next_hop.family ? attrs->next_hop : enc->next_hop[family == IP_V6];
+	struct ip nh = attrs->next_hop.family ? attrs->next_hop : enc->next_hop[family == IP_V6];
 	struct wr a = wr_init(u->attrs, sizeof(u->attrs));
 
 	if (nh.family == IP_NONE || (family == IP_V6 && nh.family == IP_V4))

@@ -26,7 +26,7 @@ struct attr_rule {
 	const char *name; /* NULL: unknown to us */
 	uint8_t flags;    /* optional and transitive bits */
 	uint8_t len, mult;
-	bool ibgp_only;           /* from an eBGP peer: discarded unseen (RFC 7606 section 7) */
+	bool ibgp_only; /* from an eBGP peer: discarded unseen (RFC 7606 section 7) */
 	enum bgp_verdict on_error;
 };
 
@@ -48,8 +48,7 @@ static const struct attr_rule rules[ATTR_KNOWN] = {
 		BGP_UPDATE_WITHDRAW},
 	[ATTR_AS4_PATH] = {"AS4_PATH", FLAG_OPTIONAL | FLAG_TRANSITIVE, 0, 0, false,
 			   BGP_UPDATE_DISCARD},
-	[18] = {"AS4_AGGREGATOR", FLAG_OPTIONAL | FLAG_TRANSITIVE, 8, 0, false,
-		BGP_UPDATE_DISCARD},
+	[18] = {"AS4_AGGREGATOR", FLAG_OPTIONAL | FLAG_TRANSITIVE, 8, 0, false, BGP_UPDATE_DISCARD},
 	[32] = {"LARGE_COMMUNITY", FLAG_OPTIONAL | FLAG_TRANSITIVE, 0, 12, false,
 		BGP_UPDATE_WITHDRAW},
 };
@@ -179,8 +178,8 @@ static void check_attr(struct check *c, uint8_t flags, uint8_t type, struct rd v
 	if (rule->ibgp_only && !c->ibgp)
 		return;
 	if ((flags & (FLAG_OPTIONAL | FLAG_TRANSITIVE)) != rule->flags)
-		VERDICT(c, BGP_UPDATE_WITHDRAW, BGP_UPD_FLAGS, at, n,
-			"UPDATE: %s has flags 0x%02x", rule->name, flags);
+		VERDICT(c, BGP_UPDATE_WITHDRAW, BGP_UPD_FLAGS, at, n, "UPDATE: %s has flags 0x%02x",
+			rule->name, flags);
 	else if (!value_fits(c, type, rule, v))
 		VERDICT(c, rule->on_error, BGP_UPD_OPTIONAL, at, n,
 			"UPDATE: %s is malformed (%zu octets)", rule->name, n);
@@ -239,8 +238,7 @@ void bgp_update_check(const uint8_t *body, size_t len, bool as4, bool ibgp,
 		info->eor = BGP_FAMILY_V4;
 	bool classic = rd_left(&r) > 0;
 
-	if (!count_nlri(withdrawn, 32, &info->n_withdrawn) ||
-	    !count_nlri(r, 32, &info->n_reach))
+	if (!count_nlri(withdrawn, 32, &info->n_withdrawn) || !count_nlri(r, 32, &info->n_reach))
 		VERDICT(&c, BGP_UPDATE_RESET, BGP_UPD_NETWORK, NULL, 0,
 			"UPDATE: a prefix is malformed");
 	check_attrs(&c, attrs);

@@ -2,10 +2,10 @@
  * Every (state, event) pair of the BGP state machine: next state and actions, as one table; then
  * timers, negotiation and the pauses between attempts.
  */
+#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <cmocka.h>
 
 #include "metallb/xalloc.h"
 #include "speaker/bgp/fsm.h"
@@ -43,44 +43,84 @@ struct cell {
 	uint8_t code, subcode; /* of the NOTIFICATION */
 };
 
-#define STAY(st) {st, 0, 0, 0}
+#define STAY(st)                                                                                   \
+	{                                                                                          \
+		st, 0, 0, 0                                                                        \
+	}
 /* the error given with the event */
 #define GIVEN 6, 99
 
 static const struct cell table[BGP_EV_COUNT][BGP_ST_COUNT] = {
 	[BGP_EV_START] = {{CO, C}, STAY(CO), STAY(AC), STAY(OS), STAY(OC), STAY(ES)},
-	[BGP_EV_STOP] = {STAY(ID), {ID, D}, {ID, D}, {ID, N | D, GIVEN}, {ID, N | D, GIVEN},
+	[BGP_EV_STOP] = {STAY(ID),
+			 {ID, D},
+			 {ID, D},
+			 {ID, N | D, GIVEN},
+			 {ID, N | D, GIVEN},
 			 {ID, DN | N | D, GIVEN}},
 	[BGP_EV_START_PASSIVE] = {{AC, 0}, STAY(CO), STAY(AC), STAY(OS), STAY(OC), STAY(ES)},
-	[BGP_EV_AUTO_STOP] = {STAY(ID), {ID, D}, {ID, D}, {ID, N | D, GIVEN}, {ID, N | D, GIVEN},
+	[BGP_EV_AUTO_STOP] = {STAY(ID),
+			      {ID, D},
+			      {ID, D},
+			      {ID, N | D, GIVEN},
+			      {ID, N | D, GIVEN},
 			      {ID, DN | N | D, GIVEN}},
-	[BGP_EV_CONNECT_RETRY_EXPIRES] = {STAY(ID), {CO, D | C}, {CO, C}, {ID, N | D, 5, 1},
-					  {ID, N | D, 5, 2}, {ID, DN | N | D, 5, 3}},
-	[BGP_EV_HOLD_EXPIRES] = {STAY(ID), {ID, D}, {ID, D}, {ID, N | D, 4, 0}, {ID, N | D, 4, 0},
+	[BGP_EV_CONNECT_RETRY_EXPIRES] = {STAY(ID),
+					  {CO, D | C},
+					  {CO, C},
+					  {ID, N | D, 5, 1},
+					  {ID, N | D, 5, 2},
+					  {ID, DN | N | D, 5, 3}},
+	[BGP_EV_HOLD_EXPIRES] = {STAY(ID),
+				 {ID, D},
+				 {ID, D},
+				 {ID, N | D, 4, 0},
+				 {ID, N | D, 4, 0},
 				 {ID, DN | N | D, 4, 0}},
-	[BGP_EV_KEEPALIVE_EXPIRES] = {STAY(ID), {ID, D}, {ID, D}, {ID, N | D, 5, 1}, {OC, K},
-				      {ES, K}},
-	[BGP_EV_IDLE_HOLD_EXPIRES] = {{CO, C}, {ID, D}, {ID, D}, {ID, N | D, 5, 1},
-				      {ID, N | D, 5, 2}, {ID, DN | N | D, 5, 3}},
+	[BGP_EV_KEEPALIVE_EXPIRES] =
+		{STAY(ID), {ID, D}, {ID, D}, {ID, N | D, 5, 1}, {OC, K}, {ES, K}},
+	[BGP_EV_IDLE_HOLD_EXPIRES] = {{CO, C},
+				      {ID, D},
+				      {ID, D},
+				      {ID, N | D, 5, 1},
+				      {ID, N | D, 5, 2},
+				      {ID, DN | N | D, 5, 3}},
 	[BGP_EV_TCP_UP] = {STAY(ID), {OS, O}, {OS, O}, STAY(OS), STAY(OC), STAY(ES)},
 	[BGP_EV_TCP_FAILS] = {STAY(ID), {ID, D}, {ID, D}, {ID, D}, {ID, D}, {ID, DN | D}},
-	[BGP_EV_OPEN] = {STAY(ID), {ID, D}, {ID, D}, {OC, K}, {ID, N | D, 5, 2},
-			 {ID, DN | N | D, 5, 3}},
-	[BGP_EV_HEADER_ERR] = {STAY(ID), {ID, D}, {ID, D}, {ID, N | D, GIVEN}, {ID, N | D, GIVEN},
+	[BGP_EV_OPEN] =
+		{STAY(ID), {ID, D}, {ID, D}, {OC, K}, {ID, N | D, 5, 2}, {ID, DN | N | D, 5, 3}},
+	[BGP_EV_HEADER_ERR] = {STAY(ID),
+			       {ID, D},
+			       {ID, D},
+			       {ID, N | D, GIVEN},
+			       {ID, N | D, GIVEN},
 			       {ID, DN | N | D, GIVEN}},
-	[BGP_EV_OPEN_ERR] = {STAY(ID), {ID, D}, {ID, D}, {ID, N | D, GIVEN}, {ID, N | D, GIVEN},
+	[BGP_EV_OPEN_ERR] = {STAY(ID),
+			     {ID, D},
+			     {ID, D},
+			     {ID, N | D, GIVEN},
+			     {ID, N | D, GIVEN},
 			     {ID, DN | N | D, GIVEN}},
-	[BGP_EV_COLLISION_DUMP] = {STAY(ID), {ID, D}, {ID, D}, {ID, N | D, 6, 7}, {ID, N | D, 6, 7},
-				   {ID, DN | N | D, 6, 7}},
+	[BGP_EV_COLLISION_DUMP] =
+		{STAY(ID),
+		 {ID, D},
+		 {ID, D},
+		 {ID, N | D, 6, 7},
+		 {ID, N | D, 6, 7},
+		 {ID, DN | N | D, 6, 7}},
 	[BGP_EV_NOTIF_VERSION] = {STAY(ID), {ID, D}, {ID, D}, {ID, D}, {ID, D}, {ID, DN | D}},
 	[BGP_EV_NOTIF] = {STAY(ID), {ID, D}, {ID, D}, {ID, D}, {ID, D}, {ID, DN | D}},
 	[BGP_EV_KEEPALIVE] = {STAY(ID), {ID, D}, {ID, D}, {ID, N | D, 5, 1}, {ES, UP}, STAY(ES)},
-	[BGP_EV_UPDATE] = {STAY(ID), {ID, D}, {ID, D}, {ID, N | D, 5, 1}, {ID, N | D, 5, 2},
-			   STAY(ES)},
-	[BGP_EV_UPDATE_ERR] = {STAY(ID), {ID, D}, {ID, D}, {ID, N | D, 5, 1}, {ID, N | D, 5, 2},
+	[BGP_EV_UPDATE] =
+		{STAY(ID), {ID, D}, {ID, D}, {ID, N | D, 5, 1}, {ID, N | D, 5, 2}, STAY(ES)},
+	[BGP_EV_UPDATE_ERR] = {STAY(ID),
+			       {ID, D},
+			       {ID, D},
+			       {ID, N | D, 5, 1},
+			       {ID, N | D, 5, 2},
 			       {ID, DN | N | D, GIVEN}},
-	[BGP_EV_REFRESH] = {STAY(ID), {ID, D}, {ID, D}, {ID, N | D, 5, 1}, {ID, N | D, 5, 2},
-			    STAY(ES)},
+	[BGP_EV_REFRESH] =
+		{STAY(ID), {ID, D}, {ID, D}, {ID, N | D, 5, 1}, {ID, N | D, 5, 2}, STAY(ES)},
 };
 
 /* The shortest way into each state. */

@@ -2,12 +2,12 @@
  * Adj-rib-out: only differences go out, packed, paced; and the sent side always matches what a
  * peer that reads the UPDATEs would have.
  */
+#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <cmocka.h>
 
 #include "metallb/xalloc.h"
 #include "speaker/bgp/rib.h"
@@ -247,10 +247,8 @@ static void test_dead_entries_go(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_differences),
-		cmocka_unit_test(test_packing),
-		cmocka_unit_test(test_flapping_is_paced),
-		cmocka_unit_test(test_mirror),
+		cmocka_unit_test(test_differences),       cmocka_unit_test(test_packing),
+		cmocka_unit_test(test_flapping_is_paced), cmocka_unit_test(test_mirror),
 		cmocka_unit_test(test_dead_entries_go),
 	};
 
