@@ -6,6 +6,7 @@
 #include "speaker/announcer.h"
 
 #include <assert.h>
+#include <malloc.h>
 #include <string.h>
 
 #include "metallb/log.h"
@@ -239,6 +240,14 @@ static bool services_decide(struct announcer *an)
 	return kube_queue_deadline(an->services) == 0;
 }
 
+static void first_pass_done(struct announcer *an)
+{
+	log_info("first pass is complete", "services",
+		 log_int((long long)table_count(&an->records)), NULL);
+	an->ready = true;
+	malloc_trim(0); /* what the first lists took and left behind */
+}
+
 static void on_work(struct ev_loop *loop, ev_timer *w, int revents)
 {
 	struct announcer *an = w->data;
@@ -265,9 +274,7 @@ static void on_work(struct ev_loop *loop, ev_timer *w, int revents)
 	if (!more) {
 		sessions_flush(an->sessions);
 		if (!an->ready)
-			log_info("first pass is complete", "services",
-				 log_int((long long)table_count(&an->records)), NULL);
-		an->ready = true;
+			first_pass_done(an);
 	} else {
 		announcer_wake(an);
 	}

@@ -31,6 +31,14 @@ def rss_mb(pid):
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
+def anonymous_mb(pid):
+    """What is not a page of a file, as program and libraries are."""
+    for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("RssAnon:"):
+            return int(line.split()[1]) * 1024 / 1e6
+    raise ValueError("no RssAnon")
+
+
 def make_services(cluster, count):
     api = cluster.api
     api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
@@ -74,8 +82,9 @@ def measure(cluster, count, seconds):
     time.sleep(seconds)
     busiest = max(owners(cluster).items(), key=lambda item: item[1])
     print("announced:", owners(cluster))
-    spent = cpu_seconds(pids[busiest[0]]) - before[busiest[0]]
-    return [("cpu_percent", "%", 100 * spent / seconds), ("rss", "MB", rss_mb(pids[busiest[0]]))]
+    pid = pids[busiest[0]]
+    spent = cpu_seconds(pid) - before[busiest[0]]
+    return [("cpu_percent", "%", 100 * spent / seconds), ("rss", "MB", rss_mb(pid)), ("rss_anonymous", "MB", anonymous_mb(pid))]
 
 
 def main():
