@@ -13,6 +13,7 @@
 #include "speaker/exclude.h"
 #include "speaker/options.h"
 #include "speaker/record.h"
+#include "speaker/share.h"
 
 static const char *no_env(const char *name)
 {
@@ -167,13 +168,60 @@ static void test_record(void **state)
 	record_free(r);
 }
 
+static void share_set(struct share_index *x, const char *service, const char *a, const char *b)
+{
+	struct ip ips[2];
+	size_t n = 0;
+
+	if (a)
+		assert_true(ip_parse(a, &ips[n++]));
+	if (b)
+		assert_true(ip_parse(b, &ips[n++]));
+	share_index_set(x, service, ips, n);
+}
+
+static void test_share(void **state)
+{
+	struct share_index *x = share_index_new();
+	struct arena *a = arena_new();
+	struct ip shared, want;
+
+	(void)state;
+	share_set(x, "d/a", "192.0.2.1", "fd00::1");
+	share_set(x, "d/b", "fd00::1", "192.0.2.9");
+	share_set(x, "d/c", "192.0.2.9", NULL);
+	share_set(x, "d/z", "192.0.2.7", "192.0.2.7");
+	/* a and c meet through b */
+	struct strs group = share_index_group(x, "d/a", a, &shared);
+
+	assert_int_equal(group.n, 3);
+	assert_string_equal(group.items[0], "d/a");
+	assert_true(ip_parse("192.0.2.9", &want));
+	assert_true(ip_eq(&shared, &want));
+	assert_int_equal(share_index_group(x, "d/z", a, &shared).n, 1);
+	assert_int_equal(shared.family, IP_NONE);
+	assert_int_equal(share_index_group(x, "d/none", a, &shared).n, 0);
+	share_set(x, "d/b", NULL, NULL);
+	assert_int_equal(share_index_group(x, "d/a", a, &shared).n, 1);
+	share_set(x, "d/c", "192.0.2.1", NULL);
+	assert_int_equal(share_index_group(x, "d/c", a, &shared).n, 2);
+	for (int i = 0; i < 2 * SHARE_GROUP_MAX; i++) {
+		char key[16];
+
+		snprintf(key, sizeof(key), "m/%d", i);
+		share_set(x, key, "192.0.2.1", NULL);
+	}
+	assert_int_equal(share_index_group(x, "d/a", a, &shared).n, SHARE_GROUP_MAX);
+	arena_free(a);
+	share_index_free(x);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_options),
-		cmocka_unit_test(test_options_refused),
-		cmocka_unit_test(test_exclude),
-		cmocka_unit_test(test_record),
+		cmocka_unit_test(test_options), cmocka_unit_test(test_options_refused),
+		cmocka_unit_test(test_exclude), cmocka_unit_test(test_record),
+		cmocka_unit_test(test_share),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
