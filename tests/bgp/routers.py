@@ -212,7 +212,6 @@ class Bird(Router):
                 got["large"] = {
                     c.strip("() ").replace(", ", ":") for c in value.replace(") (", ")|(").split("|")
                 }
-        got["stale"] = " s " in text or "stale" in text.lower()
         return got
 
 
