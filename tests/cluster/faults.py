@@ -202,8 +202,9 @@ class FaultProxy:
 
     async def _set_rules(self, request):
         """PUT /rules: a list of rules; the empty list makes it a mere wire again."""
-        self.rules = [Rule(spec) for spec in await request.json()]
-        self._cut_all()
+        before, self.rules = self.rules, [Rule(spec) for spec in await request.json()]
+        if before or self.rules:
+            self._cut_all()
         return web.json_response({})
 
     async def _get_state(self, _request):

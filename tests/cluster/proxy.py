@@ -21,6 +21,9 @@ SEED = "0x6d6c6263"
 MARK_BASE, MARK_MASK = 0x4D420000, 0xFFFF0000
 TABLE_BASE = 100
 COALESCE_S = 0.02
+# A client soon uses a port again that it used with a backend that is gone since; the default is 120 s.
+TIME_WAIT_S = 2
+TIME_WAIT_PATH = "/proc/sys/net/netfilter/nf_conntrack_tcp_timeout_time_wait"
 SERVICE_LABEL = "kubernetes.io/service-name"
 
 SKELETON = """
@@ -201,6 +204,9 @@ class ServiceProxy:
 
     async def _setup(self):
         await self._nft(skeleton("ip") + skeleton("ip6"))
+        # The file is there from the first translating rule on.
+        with open(TIME_WAIT_PATH, "w", encoding="ascii") as file:
+            file.write(str(TIME_WAIT_S))
         four, six = [], []
         for node in self._nodes:
             if node["index"] == self.node["index"]:

@@ -4,6 +4,7 @@ import ipaddress
 import itertools
 import json
 import pathlib
+import time
 
 from tests.cluster.images import PROJECT
 from tests.cluster.kube import ApiError
@@ -17,6 +18,7 @@ CONFIG_KINDS = (
     "BFDProfile",
     "Community",
 )
+SETTLE_S = 2
 _numbers = itertools.count(1)
 
 
@@ -89,8 +91,16 @@ class Lab:
     # Configuration.
 
     def custom(self, kind, name, spec, version="v1beta1"):
+        """Creates an object of ours. What an earlier test deleted may overlap for a moment in a webhook's eyes."""
         obj = {"apiVersion": f"metallb.io/{version}", "kind": kind, "metadata": {"name": name, "namespace": SYSTEM}}
-        return self.api.create({**obj, "spec": spec})
+        deadline = time.monotonic() + SETTLE_S
+        while True:
+            try:
+                return self.api.create({**obj, "spec": spec})
+            except ApiError as error:
+                if "overlaps" not in str(error) or time.monotonic() > deadline:
+                    raise
+            time.sleep(0.1)
 
     def pool(self, name="pool", addresses=None, **spec):
         """An IPAddressPool; by default with 64 IPv4 and 64 IPv6 addresses of the LAN."""
