@@ -1,5 +1,6 @@
 """Addresses in layer 2 that move: on purpose without a gap, and where policy and selectors want them."""
 
+import socket
 import time
 
 from tests.cluster import traffic
@@ -131,3 +132,33 @@ def test_both_families_from_one_node(lab):
         )
     finally:
         client.ns.ip(f"-6 addr del {v6}/64 dev eth0")
+
+
+class Claimer(traffic.Worker):
+    """Says again and again that an address is its own, as a host that has it configured might."""
+
+    def __init__(self, client, address):
+        super().__init__(client.ns)
+        self._address = address
+        self.mac = None
+
+    def body(self):
+        with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(traffic.ETH_P_ARP)) as sock:
+            sock.bind(("eth0", traffic.ETH_P_ARP))
+            own = sock.getsockname()[4]
+            self.mac = traffic.mac_text(own)
+            self.ready()
+            while not self.stopping.wait(0.5):
+                sock.send(traffic.arp_frame(own, self._address, self._address))
+
+
+def test_a_station_that_goes_on_claiming_is_told(lab):
+    """An event with its hardware address; and the owner does not yield."""
+    address = announced(lab)
+    owner = lab.owner(address)
+    client = lab.cluster.client()
+    with traffic.ArpProbe(client, [address]) as probe, Claimer(client, address) as claimer:
+        event = lab.wait_event("web", "addressConflict")
+    for part in (address, claimer.mac, "eth0", owner.name):
+        assert part in event["message"]
+    assert {mac for _, mac in probe.answers[address]} == {owner.mac}
