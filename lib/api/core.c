@@ -258,39 +258,65 @@ static bool decode_base64(struct decoder *d, const char *s, size_t len, const ui
 	return true;
 }
 
-static bool secret_data(struct decoder *d, json_object *value, void *base)
+/* One value of the map: base64, or (stringData) the text itself. */
+static bool secret_value(struct decoder *d, json_object *value, bool plain,
+			 struct secret_item *item)
 {
-	struct secret *secret = base;
+	const char *text = value ? decode_string(d, value) : "";
 
+	if (!text)
+		return false;
+	if (plain) {
+		item->value = (const uint8_t *)arena_strdup(d->arena, text);
+		item->len = strlen(text);
+		return true;
+	}
+	return decode_base64(d, text, strlen(text), &item->value, &item->len) ||
+	       decode_refuse(d, "not base64");
+}
+
+/* The entries go before those that are there: stringData wins over data. */
+static bool secret_entries(struct decoder *d, json_object *value, bool plain, struct secret *secret)
+{
 	if (!json_object_is_type(value, json_type_object))
 		return decode_refuse_type(d, value, "an object");
 	size_t n = (size_t)json_object_object_length(value), i = 0;
 
 	if (n > API_LIST_MAX)
 		return decode_refuse(d, "%zu entries are more than %u", n, API_LIST_MAX);
-	struct secret_item *items = arena_calloc(d->arena, n, sizeof(*items));
+	struct secret_item *items = arena_calloc(d->arena, n + secret->n_items, sizeof(*items));
 
 	json_object_object_foreach(value, key, v)
 	{
 		size_t mark = decode_enter(d, key);
-		const char *text = v ? decode_string(d, v) : "";
 
-		if (!text)
-			return false;
 		items[i].key = arena_strdup(d->arena, key);
-		if (!decode_base64(d, text, strlen(text), &items[i].value, &items[i].len))
-			return decode_refuse(d, "not base64");
-		i++;
+		if (!secret_value(d, v, plain, &items[i++]))
+			return false;
 		decode_leave(d, mark);
 	}
+	for (size_t k = 0; k < secret->n_items; k++)
+		items[n + k] = secret->items[k];
 	secret->items = items;
-	secret->n_items = n;
+	secret->n_items += n;
 	return true;
+}
+
+static bool secret_data(struct decoder *d, json_object *value, void *base)
+{
+	return secret_entries(d, value, false, base);
+}
+
+/* A server folds it into data; a manifest that has not been there yet still has it. */
+static bool secret_string_data(struct decoder *d, json_object *value, void *base)
+{
+	return secret_entries(d, value, true, base);
 }
 
 static const struct field secret_fields[] = {
 	{"type", FT_STRING, 0, offsetof(struct secret, type), .def_text = "Opaque"},
 	{"data", FT_CUSTOM, .decode = secret_data},
+	{"stringData", FT_CUSTOM, .decode = secret_string_data},
 };
 static const struct shape secret_shape = SHAPE(secret_fields, struct secret);
 

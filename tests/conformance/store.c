@@ -41,45 +41,6 @@ static char *store_key(const char *kind, const char *namespace, const char *name
 	return xasprintf("%s/%s/%s", kind, namespace, name);
 }
 
-static char *base64_text(const char *s)
-{
-	static const char digits[] =
-		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-	struct buf out = {0};
-
-	for (size_t len = strlen(s), i = 0; i < len; i += 3) {
-		uint32_t v = (uint32_t)(uint8_t)s[i] << 16;
-
-		v |= i + 1 < len ? (uint32_t)(uint8_t)s[i + 1] << 8 : 0;
-		v |= i + 2 < len ? (uint8_t)s[i + 2] : 0;
-		buf_add_char(&out, digits[v >> 18]);
-		buf_add_char(&out, digits[v >> 12 & 63]);
-		buf_add_char(&out, i + 1 < len ? digits[v >> 6 & 63] : '=');
-		buf_add_char(&out, i + 2 < len ? digits[v & 63] : '=');
-	}
-	return buf_steal(&out);
-}
-
-/* A server writes stringData into data, and never shows it again. */
-static void fold_string_data(json_object *secret)
-{
-	json_object *plain = conf_get(secret, "stringData"), *data = conf_get(secret, "data");
-
-	if (!json_object_is_type(plain, json_type_object))
-		return;
-	if (!data) {
-		data = json_object_new_object();
-		json_object_object_add(secret, "data", data);
-	}
-	json_object_object_foreach(plain, key, v)
-	{
-		_cleanup_free_ char *text = base64_text(json_object_get_string(v));
-
-		json_object_object_add(data, key, json_object_new_string(text));
-	}
-	json_object_object_del(secret, "stringData");
-}
-
 bool conf_store_put(struct conf_store *s, json_object *obj)
 {
 	const char *kind = conf_text(obj, "kind"), *name = conf_text(obj, "metadata.name");
@@ -89,8 +50,6 @@ bool conf_store_put(struct conf_store *s, json_object *obj)
 		return false;
 	_cleanup_free_ char *key = store_key(kind, conf_text(obj, "metadata.namespace"), name);
 
-	if (strcmp(kind, "Secret") == 0)
-		fold_string_data(copy);
 	json_object_put(table_set(&s->objects, key, copy));
 	return true;
 }
