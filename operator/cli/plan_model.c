@@ -58,6 +58,34 @@ static void add_finding(struct model *m, const char *severity, const char *kind,
 	json_object_array_add(m->findings, f);
 }
 
+/*
+ * A manifest that no server has seen has no cluster IP; which families a server would give it
+ * decides what it gets here. The cluster is taken to have both.
+ */
+static void assume_cluster_ips(json_object *service)
+{
+	json_object *spec = NULL, *v = NULL, *ips;
+	const char *policy = "", *first = "IPv4";
+
+	if (!json_object_object_get_ex(service, "spec", &spec) ||
+	    !json_object_is_type(spec, json_type_object) ||
+	    json_object_object_get_ex(spec, "clusterIP", &v) ||
+	    json_object_object_get_ex(spec, "clusterIPs", &v))
+		return;
+	if (json_object_object_get_ex(spec, "ipFamilyPolicy", &v) && json_object_get_string(v))
+		policy = json_object_get_string(v);
+	if (json_object_object_get_ex(spec, "ipFamilies", &v) &&
+	    json_object_is_type(v, json_type_array) && json_object_array_length(v) > 0)
+		first = json_object_get_string(json_object_array_get_idx(v, 0));
+	bool v6 = first && strcmp(first, "IPv6") == 0, dual = strstr(policy, "DualStack") != NULL;
+
+	ips = json_object_new_array();
+	json_object_array_add(ips, json_object_new_string(v6 ? "::" : "0.0.0.0"));
+	if (dual)
+		json_object_array_add(ips, json_object_new_string(v6 ? "0.0.0.0" : "::"));
+	json_object_object_add(spec, "clusterIPs", ips);
+}
+
 static void decode_all(struct model *m)
 {
 	for (size_t i = 0; i < m->docs->n; i++) {
@@ -66,6 +94,8 @@ static void decode_all(struct model *m)
 
 		if (!doc->known || doc->obj)
 			continue;
+		if (doc->kind == API_SERVICE)
+			assume_cluster_ips(doc->json);
 		doc->obj = api_decode(doc->kind, doc->json, &err);
 		if (!doc->obj)
 			add_finding(m, "error", doc->kind_name, doc->ns, doc->name, "", err.msg);

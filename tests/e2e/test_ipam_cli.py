@@ -213,3 +213,13 @@ def test_plan_as_yaml_says_the_same_as_json():
 def test_plan_of_a_cluster_needs_one(tmp_path):
     status, out, err = run("plan", "--cluster", "--kubeconfig", tmp_path / "none")
     assert status == 2 and out == "" and "none" in err
+
+
+def test_the_samples_are_good():
+    """What config/samples shows is accepted, and the plan gives the Service both families."""
+    samples = sorted((ROOT / "config" / "samples").glob("*.yaml"))
+    assert len(samples) >= 3
+    status, out, err = run("validate", *samples)
+    assert status == 0, out + err
+    status, out, err = run("plan", *samples)
+    assert "192.168.1.240, fd00:1:2:3::240" in out, out + err
