@@ -1,7 +1,10 @@
 /*
  * The webhooks' server and what belongs to it; see webhook.h.
  *
- * Verdicts are made on the spot: they take well under a millisecond, and need nothing from outside.
+ * A verdict takes well under a millisecond and needs nothing from outside. But after a write has
+ * been allowed the next review waits until that write has come back by the watch, for a moment at
+ * most: of two objects that exclude each other, applied one right after the other, the second is
+ * refused.
  */
 #include "operator/webhook.h"
 
@@ -9,6 +12,7 @@
 #include <string.h>
 
 #include "metallb/kube_client.h"
+#include "metallb/list.h"
 #include "metallb/log.h"
 #include "metallb/metrics.h"
 #include "metallb/serve.h"
@@ -23,7 +27,9 @@
 /* Until everybody has learned that this replica is gone; within the Pod's grace period. */
 #define DRAIN_S    2.5
 #define ROUTES_MAX 16
-#define JSON       "application/json"
+/* For an allowed write to be seen; some never are, being refused elsewhere. */
+#define SEEN_TIME (100 * USEC_PER_MSEC)
+#define JSON      "application/json"
 
 struct webhook {
 	struct ev_loop *loop;
@@ -39,6 +45,9 @@ struct webhook {
 	struct serve_route routes[ROUTES_MAX];
 	size_t n_routes;
 	struct log_limit limit;
+	usec_t unseen_until; /* a write that was allowed is still to be seen */
+	struct list parked;  /* struct parked, in the order of arrival */
+	ev_timer resume;
 	ev_timer drain;
 	bool unregistered, drained;
 	void (*done)(void *user);
@@ -86,9 +95,15 @@ static void log_refusal(struct webhook *w, const struct serve_request *r, const 
 			 "suppressed", log_int(suppressed), NULL);
 }
 
-static void on_admit(struct serve_request *r, void *user)
+/* A review that waits for the write before it. */
+struct parked {
+	struct list link;
+	const struct webhook_path *path;
+	struct serve_request *request;
+};
+
+static void judge(struct serve_request *r, const struct webhook_path *p)
 {
-	const struct webhook_path *p = user;
 	struct webhook *w = p->webhook;
 	struct admit_snapshot s = {
 		.ns = w->options.ns,
@@ -102,17 +117,75 @@ static void on_admit(struct serve_request *r, void *user)
 	const char *body = serve_request_body(r, &len);
 	int status;
 
-	if (!webhook_store_is_synced(w->store)) {
-		count(r, "early", since);
-		serve_reply_text(r, 503, "not ready yet\n");
-		return;
-	}
 	webhook_store_snapshot(w->store, &s);
 	status = admit_review(&s, p->kind, body, len, &out, &allowed);
 	count(r, status != 200 ? "invalid" : allowed ? "allowed" : "denied", since);
 	if (!allowed)
 		log_refusal(w, r, &out);
+	else if (!strstr(body, "\"dryRun\":true")) /* a guess: it only costs a moment */
+		w->unseen_until = clock_now() + SEEN_TIME;
 	answer(r, status, &out);
+}
+
+static bool must_wait(const struct webhook *w)
+{
+	return w->unseen_until > clock_now();
+}
+
+static void start_resume(struct webhook *w, double seconds)
+{
+	ev_timer_stop(w->loop, &w->resume);
+	ev_timer_set(&w->resume, seconds, 0.);
+	ev_timer_start(w->loop, &w->resume);
+}
+
+static void on_admit(struct serve_request *r, void *user)
+{
+	const struct webhook_path *p = user;
+	struct webhook *w = p->webhook;
+	struct parked *parked;
+
+	if (!webhook_store_is_synced(w->store)) {
+		count(r, "early", clock_now());
+		serve_reply_text(r, 503, "not ready yet\n");
+		return;
+	}
+	if (!must_wait(w)) {
+		judge(r, p);
+		return;
+	}
+	parked = xcalloc(1, sizeof(*parked));
+	parked->path = p;
+	parked->request = r;
+	list_add_tail(&w->parked, &parked->link);
+	start_resume(w, (double)SEEN_TIME / (double)USEC_PER_SEC);
+}
+
+static void on_resume(struct ev_loop *loop, ev_timer *t, int events)
+{
+	struct webhook *w = t->data;
+
+	(void)loop;
+	(void)events;
+	while (!list_is_empty(&w->parked) && !must_wait(w)) {
+		struct parked *parked = container_of(w->parked.next, struct parked, link);
+
+		list_del(&parked->link);
+		judge(parked->request, parked->path);
+		free(parked);
+	}
+	if (!list_is_empty(&w->parked))
+		start_resume(w, (double)SEEN_TIME / (double)USEC_PER_SEC);
+}
+
+/* The write that was allowed, or another one: what is judged next sees it. */
+static void on_store_change(void *user)
+{
+	struct webhook *w = user;
+
+	w->unseen_until = 0;
+	if (!list_is_empty(&w->parked))
+		start_resume(w, 0.);
 }
 
 static void on_convert(struct serve_request *r, void *user)
@@ -221,7 +294,7 @@ static void start_parts(struct webhook *w)
 		.user = w,
 	};
 
-	w->store = webhook_store_new(w->options.client, w->options.ns);
+	w->store = webhook_store_new(w->options.client, w->options.ns, on_store_change, w);
 	w->certs = webhook_certs_new(w->loop, &certs);
 	w->registration = webhook_register_new(w->loop, &registration);
 }
@@ -243,8 +316,10 @@ struct webhook *webhook_new(struct ev_loop *loop, const struct webhook_options *
 	w->options = *options;
 	make_routes(w);
 	serve.n_routes = w->n_routes;
+	list_init(&w->parked);
 	ev_timer_init(&w->drain, on_drained, DRAIN_S, 0.);
-	w->drain.data = w;
+	ev_timer_init(&w->resume, on_resume, 0., 0.);
+	w->drain.data = w->resume.data = w;
 	r = serve_new(loop, &serve, &w->serve);
 	if (r < 0) {
 		err_set(err, "cannot serve webhooks on port %u: %s", options->port, strerror(-r));
@@ -260,6 +335,14 @@ struct webhook *webhook_free(struct webhook *w)
 	if (!w)
 		return NULL;
 	ev_timer_stop(w->loop, &w->drain);
+	ev_timer_stop(w->loop, &w->resume);
+	while (!list_is_empty(&w->parked)) {
+		struct parked *parked = container_of(w->parked.next, struct parked, link);
+
+		list_del(&parked->link);
+		serve_reply_text(parked->request, 503, "");
+		free(parked);
+	}
 	webhook_register_free(w->registration);
 	webhook_certs_free(w->certs);
 	serve_free(w->serve);

@@ -35,6 +35,7 @@ struct store_list {
 struct store_watch {
 	struct webhook_store *store;
 	bool is_config; /* the configuration depends on it */
+	bool is_judged; /* it is admission that lets it in */
 };
 
 struct webhook_store {
@@ -43,6 +44,8 @@ struct webhook_store {
 	struct store_list lists[STORE_COUNT];
 	struct config *config; /* of all of them */
 	bool changed, config_changed;
+	void (*on_change)(void *user);
+	void *user;
 };
 
 #define DECODE(name, kind)                                                                         \
@@ -139,15 +142,24 @@ static void on_change(void *user, const char *key, void *before, void *after)
 	(void)after;
 	w->store->changed = true;
 	w->store->config_changed |= w->is_config;
+	if (w->is_judged)
+		w->store->on_change(w->store->user);
 }
 
-struct webhook_store *webhook_store_new(struct kube_client *client, const char *ns)
+struct webhook_store *webhook_store_new(struct kube_client *client, const char *ns,
+					void (*on_changed)(void *user), void *user)
 {
 	struct webhook_store *s = xcalloc(1, sizeof(*s));
 
+	s->on_change = on_changed;
+	s->user = user;
 	s->changed = s->config_changed = true;
 	for (size_t i = 0; i < STORE_COUNT; i++) {
-		s->watches[i] = (struct store_watch){s, i != STORE_SERVICES && i != STORE_SECRETS};
+		s->watches[i] = (struct store_watch){
+			.store = s,
+			.is_config = i != STORE_SERVICES && i != STORE_SECRETS,
+			.is_judged = i <= STORE_COMMUNITIES,
+		};
 		struct kube_informer_spec spec = {
 			.sources = {{kinds[i].resource, kinds[i].decode}},
 			.n_sources = 1,

@@ -9,7 +9,9 @@
 struct kube_client;
 struct webhook_store;
 
-struct webhook_store *webhook_store_new(struct kube_client *client, const char *ns);
+/* on_change: an object that admission judges changed. */
+struct webhook_store *webhook_store_new(struct kube_client *client, const char *ns,
+					void (*on_change)(void *user), void *user);
 struct webhook_store *webhook_store_free(struct webhook_store *s);
 bool webhook_store_is_synced(const struct webhook_store *s);
 /* The lists of *out, and what they make for its backend; valid until the loop runs again. */

@@ -116,6 +116,16 @@ def test_dry_run(registered):
     assert registered.get("IPAddressPool", row["id"], SYSTEM) is None
 
 
+def test_one_right_after_the_other(registered, clean):
+    """Of two pools that overlap, in one kubectl apply, the second is refused however fast it comes."""
+    for number in range(10):
+        spec = {"spec": {"addresses": [f"198.18.{number}.0/24"]}}
+        pools = [manifest("IPAddressPool", f"twin{word}{number}", spec) for word in "ab"]
+        clean.extend(pools)
+        code, text = kubectl_try(registered, "apply", "-f", "-", stdin="".join(f"---\n{json.dumps(pool)}\n" for pool in pools))
+        assert code != 0 and f"of IPAddressPool twina{number}" in text, text
+
+
 def test_missing_references_warn(registered, clean):
     """What an object refers to may come later: the write is accepted, with a warning that names it."""
     peer = manifest(
