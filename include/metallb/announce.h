@@ -102,7 +102,6 @@ struct announce_l2 {
 	/* With ANNOUNCE_YES: empty when none of the wanted interfaces is here (announceFailed). */
 	const struct announce_l2_ip *ips;
 	size_t n_ips;
-	bool refuse_conflict; /* an advertisement has conflictPolicy: Refuse */
 };
 
 /* What one advertisement makes of one address. */

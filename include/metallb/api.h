@@ -133,7 +133,6 @@ struct l2advertisement {
 	struct strs interfaces;
 	const struct preferred_node *preferred;
 	size_t n_preferred;
-	const char *conflict_policy; /* ours: "Warn" (default) or "Refuse" */
 };
 
 struct bgpadvertisement {

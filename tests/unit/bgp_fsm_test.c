@@ -2,10 +2,11 @@
  * Every (state, event) pair of the BGP state machine: next state and actions, as one table; then
  * timers, negotiation and the pauses between attempts.
  */
-#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+
+#include <cmocka.h>
 
 #include "metallb/xalloc.h"
 #include "speaker/bgp/fsm.h"

@@ -2,12 +2,13 @@
  * Adj-rib-out: only differences go out, packed, paced; and the sent side always matches what a
  * peer that reads the UPDATEs would have.
  */
-#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
+
+#include <cmocka.h>
 
 #include "metallb/xalloc.h"
 #include "speaker/bgp/rib.h"
