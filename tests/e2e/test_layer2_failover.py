@@ -1,0 +1,178 @@
+"""How long an address in layer 2 is without an announcer after a fault, for IPv4 and IPv6.
+
+A run is timed from the fault to the first gratuitous ARP and unsolicited neighbour advertisement of the
+node that takes over. One run of each in the short form; METALLB_SOAK makes it 20 and prints percentiles.
+"""
+
+import ipaddress
+import os
+import time
+
+import pytest
+
+from tests.cluster import traffic
+from tests.e2e.lab import SYSTEM, wait_installed
+
+EXCLUDE = "node.kubernetes.io/exclude-from-external-load-balancers"
+RUNS = 20 if os.environ.get("METALLB_SOAK") else 1
+# Gossip: a probe of each node in turn every second, stretched by a busy machine, and 4 s of suspicion.
+CRASH_S = 12
+HANDOVER_S = 2
+ALL_NODES = bytes.fromhex("ff020000000000000000000000000001")
+
+
+def advertised(frame):
+    """The target and the source MAC of an unsolicited neighbour advertisement; None if it is none."""
+    if len(frame) < 78 or frame[12:14] != b"\x86\xdd" or frame[20] != 58 or frame[54] != 136:
+        return None
+    if frame[38:54] != ALL_NODES:
+        return None
+    return str(ipaddress.IPv6Address(frame[62:78])), traffic.mac_text(frame[6:12])
+
+
+class Watch:
+    """Who announces an IPv4 and an IPv6 address of a Service, and who answers for the first one."""
+
+    def __init__(self, lab, v4, v6):
+        client = lab.cluster.client()
+        self.v4, self.v6 = v4, v6
+        self.sniffer = traffic.Sniffer(client.ns)
+        self.probe = traffic.ArpProbe(client, [v4])
+
+    def __enter__(self):
+        self.sniffer.__enter__()
+        self.probe.__enter__()
+        return self
+
+    def __exit__(self, *exc):
+        self.probe.__exit__(*exc)
+        self.sniffer.__exit__(*exc)
+
+    def _claims(self):
+        for at, frame in list(self.sniffer.frames):
+            arp = traffic.parse_arp(frame, at)
+            if arp and arp.gratuitous:
+                yield at, arp.sender_ip, arp.sender_mac
+            elif found := advertised(frame):
+                yield at, *found
+
+    def taken_over(self, since, old_mac):
+        """When another node first announced both addresses, as (IPv4's, IPv6's) time; None before."""
+        first = {}
+        for at, address, mac in self._claims():
+            if at > since and mac != old_mac:
+                first.setdefault(address, at)
+        wanted = [first.get(self.v4), first.get(self.v6)]
+        return None if None in wanted else wanted
+
+
+@pytest.fixture(name="addresses")
+def _addresses(lab):
+    lab.pool()
+    lab.l2()
+    lab.backend("web", replicas=1)
+    lab.service("web", ipFamilyPolicy="RequireDualStack")
+    v4, v6 = sorted(lab.wait_addresses("web", 2), key=lambda text: ":" in text)
+    lab.wait_answering(v4)
+    lab.wait_answering(v6)
+    return v4, v6
+
+
+def percentile(values, part):
+    values = sorted(values)
+    return values[min(len(values) - 1, int(len(values) * part))]
+
+
+def show(what, seconds):
+    print(
+        f"{what}: {len(seconds)} run(s), p50 {percentile(seconds, 0.5):.2f} s, "
+        f"p99 {percentile(seconds, 0.99):.2f} s, max {max(seconds):.2f} s"
+    )
+
+
+def measure(lab, addresses, what, fault, restore, bound):
+    """Runs a fault and its end; both families are taken over in time. Returns the longest gap of each run."""
+    took4, took6, gaps = [], [], []
+    for _ in range(RUNS):
+        owner = lab.wait_answering(addresses[0], 20)
+        with Watch(lab, *addresses) as watch:
+            time.sleep(0.2)
+            began = time.monotonic()
+            fault(owner)
+            try:
+                at4, at6 = lab.wait(lambda: watch.taken_over(began, owner.mac), bound, f"{what}: take-over")
+                time.sleep(0.5)
+            finally:
+                restore(owner)
+        took4.append(at4 - began)
+        took6.append(at6 - began)
+        gaps.append(watch.probe.longest_gap(addresses[0]))
+        settle(lab, addresses)
+    show(f"{what}, IPv4", took4)
+    show(f"{what}, IPv6", took6)
+    show(f"{what}, longest time without an answer", gaps)
+    return gaps
+
+
+def settle(lab, addresses):
+    """All speakers are back, and one node answers for both addresses."""
+    wait_installed(lab.cluster)
+    lab.wait(
+        lambda: (owner := lab.owner(addresses[0])) is not None and owner is lab.owner(addresses[1]),
+        30,
+        "one node for both addresses",
+    )
+
+
+def nothing(_owner):
+    """Nothing needs to be put right."""
+
+
+def speaker_pod(lab, node):
+    pods = lab.cluster.pods(SYSTEM, component="speaker")
+    return next(pod["metadata"]["name"] for pod in pods if pod["spec"]["nodeName"] == node)
+
+
+def test_power_off_and_back(lab, addresses):
+    measure(lab, addresses, "power off", lambda owner: owner.kill(), lambda owner: owner.start(), CRASH_S)
+
+
+def test_partition_and_healed(lab, addresses):
+    """The nodes on the other side take over; once healed, one node answers again (settle)."""
+    measure(lab, addresses, "partition", lambda owner: owner.partition(), lambda owner: owner.heal(), CRASH_S)
+
+
+def test_exclude_label_set_and_removed(lab, addresses):
+    def label(owner, value):
+        lab.api.patch("Node", owner.name, {"metadata": {"labels": {EXCLUDE: value}}})
+
+    gaps = measure(
+        lab, addresses, "exclude label", lambda o: label(o, ""), lambda o: label(o, None), HANDOVER_S
+    )
+    assert max(gaps) < 0.2
+
+
+def test_sigterm(lab, addresses):
+    def end(owner):
+        lab.api.delete("Pod", speaker_pod(lab, owner.name), SYSTEM)
+
+    gaps = measure(lab, addresses, "SIGTERM", end, nothing, HANDOVER_S)
+    assert max(gaps) < 0.2
+
+
+def test_speaker_killed(lab, addresses):
+    """kill -9: the restarted process or, if that takes too long, another node goes on."""
+    gaps = []
+    for _ in range(RUNS):
+        owner = lab.wait_answering(addresses[0], 20)
+        with Watch(lab, *addresses) as watch:
+            time.sleep(0.2)
+            lab.cluster.signal_container(lab.speaker(owner.name))
+            killed = time.monotonic()
+            lab.wait(
+                lambda: watch.probe.first_answer_after(addresses[0], killed + 0.1), CRASH_S, "an answer again"
+            )
+        gaps.append(watch.probe.longest_gap(addresses[0]))
+        settle(lab, addresses)
+    show("kill -9, longest time without an answer", gaps)
+    assert max(gaps) < CRASH_S
