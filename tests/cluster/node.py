@@ -132,13 +132,18 @@ class Node:
         self._flush_pod_links()
 
     def _flush_pod_links(self):
-        links = json.loads(self.ns.run(["ip", "-json", "link", "show", "type", "veth"]).stdout or "[]")
-        pods = [link["ifname"] for link in links if link["ifname"].startswith("pod")]
-        self.ns.ip(*(f"link delete {name}" for name in pods))
+        # They end with their Pods' namespaces, too, at a time that the kernel chooses: whichever is first.
+        for name in self._pod_links():
+            self.ns.run(["ip", "link", "delete", name], check=False)
+        procs.wait_until(lambda: not self._pod_links(), 10, f"the Pods' links of {self.name} gone")
         for family, option in ("-4", ""), ("-6", "-6 "):
             rules = json.loads(self.ns.run(["ip", "-json", family, "rule"]).stdout or "[]")
             marks = [rule["fwmark"] for rule in rules if "fwmark" in rule]
             self.ns.ip(*(f"{option}rule delete fwmark {mark}" for mark in marks))
+
+    def _pod_links(self):
+        links = json.loads(self.ns.run(["ip", "-json", "link", "show", "type", "veth"]).stdout or "[]")
+        return [link["ifname"] for link in links if link["ifname"].startswith("pod")]
 
     def partition(self):
         """Cuts it off the LAN; its processes go on."""
