@@ -29,6 +29,17 @@ void swim_describe(const struct member *m, struct gsp_msg *out)
 	};
 }
 
+/* Either may be NULL when empty. */
+static bool same_bytes(const void *a, size_t n, const void *b, size_t m)
+{
+	return n == m && (n == 0 || memcmp(a, b, n) == 0);
+}
+
+static char *text_copy(struct gsp_bytes b)
+{
+	return b.n ? xstrndup((const char *)b.p, b.n) : xstrdup("");
+}
+
 /* ---- suspicion ---- */
 
 usec_t swim_suspicion_min(unsigned mult, size_t n, usec_t interval)
@@ -77,7 +88,7 @@ static void suspicion_start(struct swim *s, usec_t now, struct member *m, struct
 		swim_suspicion_min(s->cfg.suspicion_mult, s->n_members, s->cfg.probe_interval);
 	m->suspect_max = m->suspect_min * (usec_t)s->cfg.suspicion_max_mult;
 	m->suspect_deadline = now + (k ? m->suspect_max : m->suspect_min);
-	m->accusers[m->n_accusers++] = xstrndup((const char *)from.p, from.n);
+	m->accusers[m->n_accusers++] = text_copy(from);
 	list_add_tail(&s->suspects, &m->suspects);
 }
 
@@ -87,9 +98,9 @@ static bool suspicion_confirm(struct member *m, struct gsp_bytes from)
 	if (m->n_confirmed >= m->suspect_k)
 		return false;
 	for (size_t i = 0; i < m->n_accusers; i++)
-		if (strlen(m->accusers[i]) == from.n && memcmp(m->accusers[i], from.p, from.n) == 0)
+		if (same_bytes(m->accusers[i], strlen(m->accusers[i]), from.p, from.n))
 			return false;
-	m->accusers[m->n_accusers++] = xstrndup((const char *)from.p, from.n);
+	m->accusers[m->n_accusers++] = text_copy(from);
 	m->n_confirmed++;
 	m->suspect_deadline =
 		m->suspect_since + swim_suspicion_timeout(m->suspect_min, m->suspect_max,
@@ -233,11 +244,6 @@ static const char *alive_is_bad(const struct gsp_msg *m)
 	return NULL;
 }
 
-static bool same_bytes(const void *a, size_t n, const void *b, size_t m)
-{
-	return n == m && (n == 0 || memcmp(a, b, n) == 0);
-}
-
 /* The record may move to a new address: it left, or it has been dead for long enough. */
 static bool may_move(const struct swim *s, usec_t now, const struct member *n)
 {
@@ -323,7 +329,7 @@ void swim_rule_alive(struct swim *s, usec_t now, const struct gsp_msg *m, bool o
 
 static bool verdict_is_bad(struct gsp_bytes from)
 {
-	return from.n > SWIM_NAME_MAX;
+	return from.n > SWIM_NAME_MAX || (from.n > 0 && memchr(from.p, 0, from.n));
 }
 
 void swim_rule_suspect(struct swim *s, usec_t now, struct gsp_bytes node, uint32_t incarnation,
