@@ -38,7 +38,7 @@ struct members {
 	ev_timer rejoin, settle;
 	bool pods_known, settled;
 	bool trusted; /* gossip's list, not the pods' readiness, is what counts */
-	struct metric *dropped, *alive;
+	struct metric *dropped, *by_state, *health;
 };
 
 /* ---- files ---- */
@@ -349,8 +349,12 @@ bool members_new(struct ev_loop *loop, const struct options *opt, void (*on_chan
 	m->dropped = metric_new(METRIC_COUNTER, "metallb_memberlist_dropped_total",
 				"Gossip messages that were dropped",
 				(const char *const[]){"reason", NULL}, NULL, 0);
-	m->alive = metric_new(METRIC_GAUGE, "metallb_memberlist_members",
-			      "Nodes whose speaker is thought alive", NULL, NULL, 0);
+	m->by_state = metric_new(METRIC_GAUGE, "metallb_memberlist_members",
+				 "Nodes by what gossip holds of their speaker",
+				 (const char *const[]){"state", NULL}, NULL, 0);
+	m->health =
+		metric_new(METRIC_GAUGE, "metallb_memberlist_health_score",
+			   "Trouble of this speaker itself to keep up, 0 is none", NULL, NULL, 0);
 	if (key_is_missing(m)) {
 		log_warn("gossip: no key yet, going by the readiness of speaker pods", NULL);
 		m->settled = true; /* until gossip works with the others */
@@ -390,14 +394,22 @@ bool members_has_left(const struct members *m)
 
 void members_sync_metrics(const struct members *m)
 {
+	static const char *const names[] = {
+		[GSP_ST_ALIVE] = "alive",
+		[GSP_ST_SUSPECT] = "suspect",
+		[GSP_ST_DEAD] = "dead",
+		[GSP_ST_LEFT] = "left",
+	};
+	double n[ARRAY_SIZE(names)] = {0};
 	struct swim_member member;
-	double n = 0;
 
 	if (!m->gossip)
 		return;
 	const struct swim *s = gossip_swim(m->gossip);
 
 	for (size_t i = 0; swim_member_at(s, i, &member); i++)
-		n += swim_member_is_usable(s, member.name);
-	metric_set(m->alive, NULL, n);
+		n[member.state]++;
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		metric_set(m->by_state, METRIC_VALUES(names[i]), n[i]);
+	metric_set(m->health, NULL, swim_health_score(s));
 }
