@@ -2,9 +2,12 @@
  * HTTP requests on the event loop, by libcurl's multi interface with its sockets and timers watched
  * by libev. This is the only file that knows libcurl.
  *
- * Owned: one pool of connections (a curl multi handle) takes the new requests. When a connection
- * hangs or a certificate file changes the pool is retired: what is on it ends there, new
- * requests get a pool of their own, and so a fresh connection. curl forbids to start or end
+ * Owned: two pools of connections (curl multi handles) take the new requests: one for requests,
+ * which share an HTTP/2 connection, one for streams, each on an HTTP/1.1 connection of its own. A
+ * stream that shared a connection could starve behind others: libcurl 7.88 leaves what it has read
+ * for another transfer in its buffer until that socket is readable again. When a connection hangs
+ * or a certificate file changes the pools are retired: what is on them ends there, new
+ * requests get pools of their own, and so fresh connections. curl forbids to start or end
  * transfers from inside its callbacks; `inside` counts how deep we are, and what is asked for
  * meanwhile waits for settle().
  *
@@ -34,9 +37,12 @@
 #define SPARE_HANDLES    32
 #define RECV_BUFFER      (32 << 10)
 
+enum pool_kind { POOL_REQUESTS, POOL_STREAMS, POOL_KINDS };
+
 struct pool {
-	struct list in_http; /* in http.pools; the first takes new requests */
+	struct list in_http; /* in http.pools */
 	struct http *http;
+	enum pool_kind kind;
 	CURLM *multi;
 	ev_timer timer;
 	size_t n_calls;
@@ -69,7 +75,8 @@ struct http_call {
 struct http {
 	struct ev_loop *loop;
 	struct list pools, queued, started, done;
-	size_t n_busy; /* started, not streaming */
+	struct pool *current[POOL_KINDS]; /* these take new requests */
+	size_t n_busy;                    /* started, not streaming */
 	int inside;
 	ev_timer work; /* to settle() from the loop */
 	CURL *spare[SPARE_HANDLES];
@@ -155,11 +162,12 @@ static int on_curl_timer(CURLM *multi, long ms, void *user)
 	return 0;
 }
 
-static struct pool *pool_new(struct http *h)
+static void pool_new(struct http *h, enum pool_kind kind)
 {
 	struct pool *p = xcalloc(1, sizeof(*p));
 
 	p->http = h;
+	p->kind = kind;
 	p->multi = curl_multi_init();
 	if (!p->multi)
 		abort();
@@ -169,10 +177,11 @@ static struct pool *pool_new(struct http *h)
 	curl_multi_setopt(p->multi, CURLMOPT_SOCKETDATA, p);
 	curl_multi_setopt(p->multi, CURLMOPT_TIMERFUNCTION, on_curl_timer);
 	curl_multi_setopt(p->multi, CURLMOPT_TIMERDATA, p);
-	curl_multi_setopt(p->multi, CURLMOPT_PIPELINING, CURLPIPE_MULTIPLEX);
+	curl_multi_setopt(p->multi, CURLMOPT_PIPELINING,
+			  kind == POOL_STREAMS ? CURLPIPE_NOTHING : CURLPIPE_MULTIPLEX);
 	curl_multi_setopt(p->multi, CURLMOPT_MAXCONNECTS, (long)CONNECTIONS_KEPT);
 	list_add_head(&h->pools, &p->in_http);
-	return p;
+	h->current[kind] = p;
 }
 
 static void pool_free(struct pool *p)
@@ -183,15 +192,16 @@ static void pool_free(struct pool *p)
 	free(p);
 }
 
-static struct pool *pool_current(struct http *h)
+static bool pool_is_current(const struct pool *p)
 {
-	return container_of(h->pools.next, struct pool, in_http);
+	return p == p->http->current[p->kind];
 }
 
 /* New requests get new connections; old pools go when their last call has ended. */
-static void pool_retire(struct http *h)
+static void pools_renew(struct http *h)
 {
-	pool_new(h);
+	for (int kind = 0; kind < POOL_KINDS; kind++)
+		pool_new(h, (enum pool_kind)kind);
 }
 
 static void pools_sweep(struct http *h)
@@ -201,7 +211,7 @@ static void pools_sweep(struct http *h)
 	list_for_each_safe (pos, tmp, &h->pools) {
 		struct pool *p = container_of(pos, struct pool, in_http);
 
-		if (p->n_calls == 0 && p != pool_current(h))
+		if (p->n_calls == 0 && !pool_is_current(p))
 			pool_free(p);
 	}
 }
@@ -309,6 +319,11 @@ static void set_tls(const struct http *h, CURL *easy)
 		set_blob(easy, CURLOPT_SSLKEY_BLOB, h->key_data);
 }
 
+static enum pool_kind kind_of(const struct http_call *c)
+{
+	return c->req.on_data ? POOL_STREAMS : POOL_REQUESTS;
+}
+
 static void set_transport(struct http_call *c)
 {
 	CURL *easy = c->easy;
@@ -316,9 +331,13 @@ static void set_transport(struct http_call *c)
 
 	curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
 	curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
-	curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
+	bool shares = kind_of(c) == POOL_REQUESTS;
+
+	curl_easy_setopt(easy, CURLOPT_HTTP_VERSION,
+			 (long)(shares ? CURL_HTTP_VERSION_2TLS : CURL_HTTP_VERSION_1_1));
 	/* The TLS handshake tells whether one connection will do; without TLS it never does. */
-	curl_easy_setopt(easy, CURLOPT_PIPEWAIT, strncmp(c->req.url, "https:", 6) == 0 ? 1L : 0L);
+	curl_easy_setopt(easy, CURLOPT_PIPEWAIT,
+			 shares && strncmp(c->req.url, "https:", 6) == 0 ? 1L : 0L);
 	curl_easy_setopt(easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
 	curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS,
 			 (long)(HTTP_CONNECT_TIMEOUT / USEC_PER_MSEC));
@@ -524,7 +543,7 @@ static void refresh_credentials(struct http *h)
 	bool cert = credfile_changed(&h->cert_file, now, false);
 	bool key = credfile_changed(&h->key_file, now, false);
 	if (ca || cert || key)
-		pool_retire(h);
+		pools_renew(h);
 }
 
 /* --- starting and ending -------------------------------------------------------------------- */
@@ -543,7 +562,7 @@ static void call_launch(struct http_call *c)
 	struct pool *p;
 
 	refresh_credentials(h);
-	p = pool_current(h);
+	p = h->current[kind_of(c)];
 	c->easy = h->n_spare > 0 ? h->spare[--h->n_spare] : curl_easy_init();
 	if (!c->easy)
 		abort();
@@ -596,8 +615,8 @@ static void reap(struct http *h, struct pool *p)
 
 		curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, &private);
 		c = (struct http_call *)(void *)private;
-		if (result == CURLE_OPERATION_TIMEDOUT && p == pool_current(h))
-			pool_retire(h);
+		if (result == CURLE_OPERATION_TIMEDOUT && pool_is_current(p))
+			pools_renew(h);
 		if (result != CURLE_OK && !c->refusal) {
 			if (!c->error[0])
 				snprintf(c->error, sizeof(c->error), "%s",
@@ -698,8 +717,8 @@ struct http_call *http_cancel(struct http_call *c)
 
 struct http_call *http_abandon(struct http_call *c)
 {
-	if (c && c->pool && c->pool == pool_current(c->http))
-		pool_retire(c->http);
+	if (c && c->pool && pool_is_current(c->pool))
+		pools_renew(c->http);
 	return http_cancel(c);
 }
 
@@ -783,7 +802,7 @@ struct http *http_new(struct ev_loop *loop, const struct http_options *o, struct
 	credfile_init(&h->token_file, o->token_file);
 	if (o->token)
 		buf_add_str(&h->token, o->token);
-	pool_new(h);
+	pools_renew(h);
 	if (!check_files(h, err))
 		return http_free(h);
 	refresh_credentials(h);
