@@ -2,6 +2,7 @@
 
 import ipaddress
 import json
+import threading
 import time
 
 import pytest
@@ -72,13 +73,13 @@ def peer(lab, address, name="tor", **spec):
     return lab.custom("BGPPeer", name, wanted, "v1beta2")
 
 
-def serve(lab, **advertisement):
-    """A Service of both families with a backend on each node, announced so: its addresses."""
-    lab.pool("routed", [POOL4, POOL6])
+def serve(lab, pool=(POOL4, POOL6), policy="RequireDualStack", **advertisement):
+    """A Service with a backend on each node, announced so: its addresses, of both families if not told else."""
+    lab.pool("routed", list(pool))
     lab.custom("BGPAdvertisement", "routed", {"ipAddressPools": ["routed"], **advertisement})
     lab.backend("web", replicas=3)
-    lab.service("web", ipFamilyPolicy="RequireDualStack")
-    return sorted(lab.wait_addresses("web", 2), key=lambda text: ":" in text)
+    lab.service("web", ipFamilyPolicy=policy)
+    return sorted(lab.wait_addresses("web", len(pool)), key=lambda text: ":" in text)
 
 
 def host_prefix(address):
@@ -116,6 +117,30 @@ def kernel_hops(frr, prefix):
 def statuses(lab):
     found = lab.api.list("ServiceBGPStatus", SYSTEM)
     return {item["status"]["node"]: item for item in found if item.get("status", {}).get("serviceName") == "web"}
+
+
+def check_defaults(lab, frr, address, hold_s, local_pref):
+    """What a router sees of a BGPPeer that leaves all open: the hold time and iBGP's preference."""
+    wait_sessions(lab, frr)
+    prefix = host_prefix(address)
+    lab.wait(lambda: len(paths(frr, prefix)) == 3, 10, f"three paths for {prefix}")
+    assert {path.get("locPrf") for path in paths(frr, prefix)} == {local_pref}
+    holds = {frr.neighbor(node.plan.ip4)["bgpTimerHoldTimeMsecs"] for node in lab.cluster.nodes}
+    assert holds == {hold_s * 1000}
+
+
+def test_defaults_of_native(lab, router):
+    frr = router(my_asn=ASN, families="4", hold=240)
+    peer(lab, frr.machine.ip4, myASN=ASN)
+    (address,) = serve(lab, [POOL4], "SingleStack")
+    check_defaults(lab, frr, address, 90, 0)
+
+
+def test_defaults_of_frr(frr_backend, lab, router):
+    frr = router(my_asn=ASN, families="4", hold=240)
+    peer(lab, frr.machine.ip4, myASN=ASN)
+    (address,) = serve(lab, [POOL4], "SingleStack")
+    check_defaults(lab, frr, address, 180, 100)
 
 
 def test_three_speakers_one_router(frr_backend, lab, router):
@@ -186,6 +211,55 @@ def test_internal_peer_sees_the_preference(frr_backend, lab, router):
     lab.wait(lambda: {p.get("locPrf") for p in paths(frr, prefix)} == {100}, 10, "LOCAL_PREF 100")
     flaps = [frr.neighbor(node.plan.ip4).get("connectionsDropped") for node in lab.cluster.nodes]
     assert flaps == [0, 0, 0]
+
+
+class RouteWatch(threading.Thread):
+    """Looks at a route of the router's kernel again and again; keeps every set of gateways it saw."""
+
+    def __init__(self, frr, address):
+        super().__init__(daemon=True)
+        self.seen = []
+        self._frr, self._address = frr, address
+        self._stopping = threading.Event()
+
+    def run(self):
+        while not self._stopping.is_set():
+            self.seen.append(kernel_hops(self._frr, self._address))
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, *exc):
+        self._stopping.set()
+        self.join()
+
+
+def test_restart_of_a_speaker_keeps_its_routes(frr_backend, lab, router):
+    """Graceful restart: the router goes on forwarding to the node while its speaker is replaced."""
+    frr = router()
+    peer(lab, frr.machine.ip4, dualStackAddressFamily=True, connectTime="1s", enableGracefulRestart=True)
+    address = serve(lab)[0]
+    wait_sessions(lab, frr)
+    lab.wait(lambda: len(kernel_hops(frr, address)) == 3, 10, "ECMP")
+    node = lab.cluster.nodes[0]
+    (old,) = [pod for pod in speakers(lab.cluster) if pod["spec"]["nodeName"] == node.name]
+
+    def replaced():
+        pods = [pod for pod in speakers(lab.cluster) if pod["spec"]["nodeName"] == node.name]
+        other = [pod for pod in pods if pod["metadata"]["uid"] != old["metadata"]["uid"]]
+        return other and pod_ready(other[0])
+
+    before = frr.neighbor(node.plan.ip4)["connectionsEstablished"]
+    with RouteWatch(frr, address) as watch:
+        lab.api.delete("Pod", old["metadata"]["name"], SYSTEM)
+        lab.wait(replaced, 30, "another speaker")
+        wait_sessions(lab, frr)
+        lab.wait(lambda: not any(path.get("stale") for path in paths(frr, host_prefix(address))), 10, "no stale path")
+        time.sleep(1)
+    assert frr.neighbor(node.plan.ip4)["connectionsEstablished"] == before + 1
+    assert len(watch.seen) > 20
+    assert all(len(hops) == 3 for hops in watch.seen)
 
 
 def test_wrong_as_is_told_with_both_numbers(frr_backend, lab, router):
