@@ -152,7 +152,7 @@ class Lab:
     def addresses(self, name):
         return ingress_of(self.get(name))
 
-    def wait_addresses(self, name, count=1, timeout=10):
+    def wait_addresses(self, name, count=1, timeout=30):
         """The Service's addresses, once it has `count` of them."""
 
         def found():
@@ -220,7 +220,7 @@ class Lab:
         macs = set(client.ndisc(address) if ":" in address else client.arping(address))
         return self.cluster.node_of_mac(macs.pop()) if len(macs) == 1 else None
 
-    def wait_answering(self, address, timeout=10):
+    def wait_answering(self, address, timeout=45):
         return self.wait(lambda: self.owner(address), timeout, f"one node answering for {address}")
 
 
