@@ -115,6 +115,10 @@ void sessions_set_config(struct sessions *s)
 	for (size_t i = 0; i < cfg->n_peers; i++) {
 		if (!announce_peer_runs(&cfg->peers[i], me ? &me->obj.meta.labels : NULL))
 			continue;
+		if (cfg->peers[i].bfd_profile[0])
+			log_warn("the session runs without BFD, which this version does not speak",
+				 "peer", cfg->peers[i].name, "bfdProfile",
+				 cfg->peers[i].bfd_profile, NULL);
 		bgp_peer_config_build(&cfg->peers[i], s->an->opt->backend, &wanted[s->n_peers]);
 		s->peers[s->n_peers++] = &cfg->peers[i];
 	}
