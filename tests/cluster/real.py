@@ -4,6 +4,7 @@ The binaries come from a KUBEBUILDER_ASSETS directory; flags follow the version 
 listens inside the control plane's own network namespace, so that fixed ports never collide.
 """
 
+import os
 import pathlib
 import re
 import shutil
@@ -13,6 +14,9 @@ import tempfile
 from . import procs
 
 CONTROLLER_TUNING = ["--kube-api-qps=500", "--kube-api-burst=1000"]
+# client-go's informers share one HTTP/2 connection; against a 1.20 server some of its watches fall
+# silent after a burst of some thousand events and stay so. Without HTTP/2 each has its own.
+CLIENT_ENV = {"DISABLE_HTTP2": "true"}
 # Feature gates that 1.20 has to be asked for and that later versions have for good.
 OLD_GATES = "--feature-gates=IPv6DualStack=true,MixedProtocolLBService=true"
 OLD_GATES_UNTIL = (1, 22)
@@ -60,7 +64,8 @@ class RealControlPlane:
 
     def _add(self, name, ns, flags):
         log = self.state / f"{name}.log"
-        self._processes[name] = procs.Process(name, [self.assets / name, *flags], ns=ns, log=log)
+        env = {**os.environ, **CLIENT_ENV}
+        self._processes[name] = procs.Process(name, [self.assets / name, *flags], ns=ns, log=log, env=env)
 
     def _issue_certificates(self):
         names = ["kubernetes", "kubernetes.default", "kubernetes.default.svc", "localhost"]
