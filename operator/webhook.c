@@ -332,14 +332,15 @@ struct webhook *webhook_new(struct ev_loop *loop, const struct webhook_options *
 
 struct webhook *webhook_free(struct webhook *w)
 {
+	struct list *pos, *tmp;
+
 	if (!w)
 		return NULL;
 	ev_timer_stop(w->loop, &w->drain);
 	ev_timer_stop(w->loop, &w->resume);
-	while (!list_is_empty(&w->parked)) {
-		struct parked *parked = container_of(w->parked.next, struct parked, link);
+	list_for_each_safe (pos, tmp, &w->parked) {
+		struct parked *parked = container_of(pos, struct parked, link);
 
-		list_del(&parked->link);
 		serve_reply_text(parked->request, 503, "");
 		free(parked);
 	}

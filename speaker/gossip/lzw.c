@@ -5,6 +5,7 @@
  */
 #include "speaker/gossip/lzw.h"
 
+#include <assert.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -133,6 +134,7 @@ static const uint8_t *expand(struct decoder *d, uint32_t code)
 {
 	uint8_t *p = d->scratch + sizeof(d->scratch);
 
+	assert(code <= MAX_CODE);
 	while (code > END) {
 		*--p = d->suffix[code];
 		code = d->prefix[code];

@@ -165,7 +165,9 @@ static const char *report(const msgpack_object *key, const msgpack_object *value
 		if (k.type != MPACK_BYTES)
 			return "a key is not a string";
 	}
-	return on_pair(user, k.p, k.n, index, &v);
+	const char *why = on_pair(user, k.p, k.n, index, &v);
+
+	return why;
 }
 
 static const char *walk(const msgpack_object *o, mpack_on_pair on_pair, void *user)

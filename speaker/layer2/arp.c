@@ -17,7 +17,7 @@ enum {
 const char *arp_decode(struct arp_packet *pkt, const void *frame, size_t len)
 {
 	struct rd r = rd_init(frame, len);
-	struct arp_packet p;
+	struct arp_packet p = {0};
 	uint8_t spa[4], tpa[4];
 	uint16_t type;
 
