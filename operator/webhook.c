@@ -8,6 +8,7 @@
  */
 #include "operator/webhook.h"
 
+#include <assert.h>
 #include <ev.h>
 #include <string.h>
 
@@ -171,6 +172,7 @@ static void on_resume(struct ev_loop *loop, ev_timer *t, int events)
 		struct parked *parked = container_of(w->parked.next, struct parked, link);
 
 		list_del(&parked->link);
+		assert(w->parked.next != &parked->link);
 		judge(parked->request, parked->path);
 		free(parked);
 	}
