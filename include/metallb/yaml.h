@@ -33,4 +33,16 @@ typedef bool (*yaml_document_fn)(void *user, struct json_object *value, size_t l
 bool yaml_parse_stream(const char *text, size_t len, yaml_document_fn fn, void *user,
 		       struct err *err);
 
+/*
+ * As yaml_parse_one(), but every scalar other than null stays the text that was written: what a
+ * decoder into texts wants, where 0123 is not 83. *value gets JSON's null, NULL, for an empty text.
+ */
+bool yaml_parse_text(const char *text, size_t len, struct json_object **value, struct err *err);
+
+/*
+ * The line, counted from 1, of what path names in the first document: "peers[0].my-asn" is a key's,
+ * "peers[0]" an item's. 0 when it is not there, or came by an alias or a merge key.
+ */
+size_t yaml_line_of(const char *text, size_t len, const char *path);
+
 #endif

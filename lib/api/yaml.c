@@ -12,6 +12,7 @@
 #include <yaml.h>
 
 #include "lib/api/yaml_scalar.h"
+#include "metallb/buf.h"
 #include "metallb/table.h"
 #include "metallb/xalloc.h"
 
@@ -30,6 +31,10 @@ struct reader {
 	struct anchor *latest; /* all of this document */
 	size_t n_nodes;        /* of this document */
 	struct err *err;
+	bool text_only;     /* scalars stay text */
+	const char *wanted; /* the path whose line is asked for, or NULL */
+	struct buf path;    /* of the current value, while one is asked for */
+	size_t line;        /* the answer */
 };
 
 static bool read_node(struct reader *r, unsigned depth, struct json_object **out);
@@ -116,7 +121,38 @@ static bool read_scalar(struct reader *r, struct json_object **out)
 	struct yaml_scalar s = event_scalar(&r->event);
 	struct err why = {0};
 
-	return yaml_scalar_decode(&s, out, &why) || refuse(r, why.msg);
+	if (!yaml_scalar_decode(&s, out, &why))
+		return refuse(r, why.msg);
+	if (r->text_only && *out && !json_object_is_type(*out, json_type_string)) {
+		json_object_put(*out);
+		*out = json_object_new_string_len(s.text, (int)s.len);
+	}
+	return true;
+}
+
+/* The path grows by "[n]" or ".key"; the first place that has the wanted one gives the line. */
+static size_t path_enter(struct reader *r, const char *key, size_t n)
+{
+	size_t before = r->path.len;
+
+	if (!r->wanted)
+		return before;
+	if (key)
+		buf_printf(&r->path, "%s%s", before ? "." : "", key);
+	else
+		buf_printf(&r->path, "[%zu]", n);
+	if (r->line == 0 && strcmp(buf_str(&r->path), r->wanted) == 0)
+		r->line = r->event.start_mark.line + 1;
+	return before;
+}
+
+static void path_leave(struct reader *r, size_t before)
+{
+	if (!r->wanted)
+		return;
+	r->path.len = before;
+	if (r->path.data)
+		r->path.data[before] = '\0';
 }
 
 static bool read_sequence(struct reader *r, unsigned depth, struct json_object **out)
@@ -126,8 +162,10 @@ static bool read_sequence(struct reader *r, unsigned depth, struct json_object *
 
 	while ((ok = next(r)) && r->event.type != YAML_SEQUENCE_END_EVENT) {
 		struct json_object *item = NULL;
+		size_t path = path_enter(r, NULL, json_object_array_length(array));
 
 		ok = read_node(r, depth + 1, &item);
+		path_leave(r, path);
 		if (!ok)
 			break;
 		json_object_array_add(array, item);
@@ -205,8 +243,13 @@ static bool read_pair(struct reader *r, unsigned depth, struct json_object *map,
 	size_t line = r->event.start_mark.line + 1;
 	bool merge;
 
-	if (!read_key(r, &key, &merge) || !next(r) || !read_node(r, depth + 1, &value))
+	if (!read_key(r, &key, &merge))
 		return false;
+	size_t path = path_enter(r, key, 0);
+
+	if (!next(r) || !read_node(r, depth + 1, &value))
+		return false;
+	path_leave(r, path);
 	if (merge && !*merged && value) {
 		*merged = value;
 		return true;
@@ -319,25 +362,32 @@ static bool read_stream(struct reader *r, yaml_document_fn fn, void *user)
 	return r->event.type == YAML_STREAM_END_EVENT;
 }
 
+static bool read_text(struct reader *r, const char *text, size_t len, yaml_document_fn fn,
+		      void *user)
+{
+	bool ok;
+
+	if (len > YAML_TEXT_MAX)
+		return err_set(r->err, "larger than %zu bytes", YAML_TEXT_MAX);
+	if (!yaml_parser_initialize(&r->parser))
+		return err_set(r->err, "cannot set up the YAML parser");
+	table_init(&r->anchors);
+	yaml_parser_set_input_string(&r->parser, (const unsigned char *)text, len);
+	ok = read_stream(r, fn, user);
+	if (r->has_event)
+		yaml_event_delete(&r->event);
+	anchors_clear(r);
+	table_fini(&r->anchors);
+	yaml_parser_delete(&r->parser);
+	return ok;
+}
+
 bool yaml_parse_stream(const char *text, size_t len, yaml_document_fn fn, void *user,
 		       struct err *err)
 {
 	struct reader r = {.err = err};
-	bool ok;
 
-	if (len > YAML_TEXT_MAX)
-		return err_set(err, "larger than %zu bytes", YAML_TEXT_MAX);
-	if (!yaml_parser_initialize(&r.parser))
-		return err_set(err, "cannot set up the YAML parser");
-	table_init(&r.anchors);
-	yaml_parser_set_input_string(&r.parser, (const unsigned char *)text, len);
-	ok = read_stream(&r, fn, user);
-	if (r.has_event)
-		yaml_event_delete(&r.event);
-	anchors_clear(&r);
-	table_fini(&r.anchors);
-	yaml_parser_delete(&r.parser);
-	return ok;
+	return read_text(&r, text, len, fn, user);
 }
 
 static bool keep_one(void *user, struct json_object *value, size_t line, struct err *err)
@@ -361,4 +411,36 @@ struct json_object *yaml_parse_one(const char *text, size_t len, struct err *err
 	if (!value)
 		(void)err_set(err, "holds no document");
 	return value;
+}
+
+bool yaml_parse_text(const char *text, size_t len, struct json_object **value, struct err *err)
+{
+	struct reader r = {.err = err, .text_only = true};
+	struct json_object *only = NULL;
+
+	if (!read_text(&r, text, len, keep_one, &only)) {
+		json_object_put(only);
+		return false;
+	}
+	*value = only;
+	return true;
+}
+
+static bool stop(void *user, struct json_object *value, size_t line, struct err *err)
+{
+	(void)user;
+	(void)value;
+	(void)line;
+	return err_set(err, "the first document is enough");
+}
+
+size_t yaml_line_of(const char *text, size_t len, const char *path)
+{
+	struct err err;
+	struct reader r = {.err = &err, .wanted = path};
+
+	/* a text that cannot be read to its end may have been read far enough */
+	(void)read_text(&r, text, len, stop, NULL);
+	buf_fini(&r.path);
+	return r.line;
 }

@@ -23,6 +23,7 @@ struct cli_options {
 };
 
 int cli_validate(const struct cli_options *opt); /* validate.c */
+int cli_convert(const struct cli_options *opt);  /* convert.c */
 int cli_plan(const struct cli_options *opt);     /* plan.c */
 
 /* Print a JSON value as JSON or YAML. */

@@ -15,6 +15,7 @@ static const char help[] =
 	"  validate FILE...       what admission would say to these manifests, offline\n"
 	"  plan FILE...           which Service gets which address, who announces it, and why not\n"
 	"  plan --cluster         the same for a running cluster\n"
+	"  convert FILE...        the ConfigMap of MetalLB v0.9 to v0.12 as resources\n"
 	"\n"
 	"options:\n"
 	"  -n, --namespace NAME   namespace of MetalLB (metallb-system)\n"
@@ -28,7 +29,8 @@ static const char help[] =
 	"      --context NAME\n"
 	"      --version, --help\n"
 	"\n"
-	"exit status: 0 fine; 1 validate found errors, plan --before found changes; 2 trouble\n";
+	"exit status: 0 fine; 1 validate found errors, plan --before found changes, convert met\n"
+	"something that MetalLB did not know; 2 trouble\n";
 
 static int usage_error(const char *what, const char *arg)
 {
@@ -142,6 +144,11 @@ static int run(const struct cli_options *opt, const char *command)
 		if (opt->n_paths == 0 && !opt->cluster)
 			return usage_error("plan needs a file or --cluster", NULL);
 		return cli_plan(opt);
+	}
+	if (strcmp(command, "convert") == 0) {
+		if (opt->n_paths == 0)
+			return usage_error("convert needs a file", NULL);
+		return cli_convert(opt);
 	}
 	return usage_error("no such command", command);
 }

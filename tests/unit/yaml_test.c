@@ -156,12 +156,46 @@ static void test_stream(void **state)
 	assert_string_equal(err.msg, "enough");
 }
 
+/* Text as it was written, and where things stand. */
+static void test_text_and_lines(void **state)
+{
+	static const char text[] = "# head\npeers:\n- my-asn: 0123\n  up: yes\n- &x {my-asn: '7',\n"
+				   "   at: ~}\n- *x\n---\nb: 1\n";
+	static const struct {
+		const char *path;
+		size_t line;
+	} lines[] = {
+		{"peers", 2},       {"peers[0]", 3},        {"peers[0].my-asn", 3},
+		{"peers[0].up", 4}, {"peers[1].my-asn", 5}, {"peers[1].at", 6},
+		{"peers[2]", 7},    {"peers[2].at", 0}, /* came by the alias */
+		{"b", 0},                               /* the second document */
+		{"peers[3]", 0},
+	};
+	struct err err = {0};
+	json_object *v = NULL;
+
+	(void)state;
+	assert_false(yaml_parse_text(text, strlen(text), &v, &err));
+	assert_string_equal(err.msg, "line 9: more than one document");
+	assert_true(yaml_parse_text(text, strlen(text) - 10, &v, &err));
+	assert_string_equal(json_object_to_json_string_ext(v, JSON_C_TO_STRING_PLAIN),
+			    "{\"peers\":[{\"my-asn\":\"0123\",\"up\":\"yes\"},"
+			    "{\"my-asn\":\"7\",\"at\":null},{\"my-asn\":\"7\",\"at\":null}]}");
+	json_object_put(v);
+	assert_true(yaml_parse_text("", 0, &v, &err));
+	assert_null(v);
+	for (size_t i = 0; i < ARRAY_SIZE(lines); i++)
+		assert_int_equal(yaml_line_of(text, strlen(text), lines[i].path), lines[i].line);
+	assert_int_equal(yaml_line_of("a: 1\nb: [", 9, "b"), 2); /* as far as it can be read */
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_cases),
 		cmocka_unit_test(test_bounds),
 		cmocka_unit_test(test_stream),
+		cmocka_unit_test(test_text_and_lines),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
