@@ -128,8 +128,8 @@ class Lab:
         obj["metadata"]["annotations"] = annotations or {}
         return self.api.create(obj)
 
-    def backend(self, name, replicas=2, wait=True):
-        """HTTP servers that a Service of the same name selects."""
+    def backend(self, name, replicas=2, wait=True, apart=False):
+        """HTTP servers that a Service of the same name selects; apart: no two of them on one node."""
         container = {
             "name": "backend",
             "image": "backend",
@@ -139,6 +139,10 @@ class Lab:
             "metadata": {"labels": {"app": name}},
             "spec": {"terminationGracePeriodSeconds": 1, "containers": [container]},
         }
+        if apart:
+            term = {"topologyKey": "kubernetes.io/hostname", "labelSelector": {"matchLabels": {"app": name}}}
+            repel = {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [term]}}
+            template["spec"]["affinity"] = repel
         spec = {"replicas": replicas, "selector": {"matchLabels": {"app": name}}, "template": template}
         meta = {"name": name, "namespace": self.namespace}
         self.api.create({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": meta, "spec": spec})

@@ -70,7 +70,8 @@ class Watch:
 def _addresses(lab):
     lab.pool()
     lab.l2()
-    lab.backend("web", replicas=1)
+    # Not one that dies with the owner: nobody announces a Service without a ready endpoint.
+    lab.backend("web", replicas=2, apart=True)
     lab.service("web", ipFamilyPolicy="RequireDualStack")
     v4, v6 = sorted(lab.wait_addresses("web", 2), key=lambda text: ":" in text)
     lab.wait_answering(v4)
