@@ -17,6 +17,8 @@
 #define TURN_TIME_MAX     (5 * USEC_PER_MSEC)
 #define REFRESH_SPREAD    (1 * USEC_PER_SEC)
 
+#define WITHDRAW_ANNOTATION "metallb.io/withdraw"
+
 void announcer_wake(struct announcer *an)
 {
 	if (!ev_is_active(&an->work)) {
@@ -29,6 +31,11 @@ void announcer_touch(struct announcer *an, const char *service)
 {
 	kube_queue_add(an->services, service);
 	announcer_wake(an);
+}
+
+bool announcer_is_draining(const struct announcer *an)
+{
+	return sessions_is_draining(an->sessions);
 }
 
 bool announcer_is_ready(const struct announcer *an)
@@ -127,6 +134,7 @@ static void view_rebuild(struct announcer *an)
 		.n_nodes = objects.n_nodes,
 		.speakers = &speakers,
 		.interfaces = links_names(an->links, a),
+		.withdraw = an->withdraw,
 	};
 
 	an->view_dirty = false;
@@ -137,6 +145,9 @@ static void view_rebuild(struct announcer *an)
 		an->all_dirty = true;
 	announce_view_free(an->view);
 	an->view = view;
+	sessions_set_mode(an->sessions, an->withdraw                      ? SESSIONS_END
+					: announce_view_is_excluded(view) ? SESSIONS_WITHDRAW
+									  : SESSIONS_ANNOUNCE);
 	arena_free(a);
 }
 
@@ -327,6 +338,22 @@ static void slice_changed(struct announcer *an, const struct endpointslice *befo
 	}
 }
 
+/* One that is deleted takes its mark with it to the end: its pods follow. */
+static void daemonset_changed(struct announcer *an, const struct api_object *after)
+{
+	const char *mark = after ? labels_get(&after->meta.annotations, WITHDRAW_ANNOTATION) : NULL;
+	bool withdraw = mark && mark[0];
+
+	if (!after || withdraw == an->withdraw)
+		return;
+	an->withdraw = withdraw;
+	an->view_dirty = true;
+	if (withdraw)
+		log_info("withdrawing everything", "reason", mark, NULL);
+	else
+		log_info("announcing again", NULL);
+}
+
 static void on_change(void *user, enum watch_kind kind, const char *key, void *before, void *after)
 {
 	struct announcer *an = user;
@@ -347,6 +374,9 @@ static void on_change(void *user, enum watch_kind kind, const char *key, void *b
 		if (!pod_changed(before, after))
 			return;
 		an->pods_dirty = an->view_dirty = true;
+		break;
+	case WATCH_DAEMONSETS:
+		daemonset_changed(an, after);
 		break;
 	case WATCH_L2STATUSES:
 	case WATCH_BGPSTATUSES:
@@ -415,6 +445,7 @@ static void watches_start(struct announcer *an)
 	bool labels = an->opt->ml_labels[0] != '\0';
 	struct watches_options w = {
 		.ns = an->opt->ns,
+		.daemonset = an->opt->daemonset,
 		.pod_labels = labels ? an->opt->ml_labels : "app=metallb,component=speaker",
 		.on_change = on_change,
 		.on_synced = on_synced,
@@ -477,7 +508,8 @@ void announcer_leave(struct announcer *an)
 
 bool announcer_has_left(const struct announcer *an)
 {
-	return members_has_left(an->members) && linger_is_idle(an->linger);
+	return members_has_left(an->members) && linger_is_idle(an->linger) &&
+	       !sessions_is_draining(an->sessions);
 }
 
 struct announcer *announcer_free(struct announcer *an)

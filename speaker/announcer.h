@@ -23,6 +23,8 @@ struct announcer *announcer_free(struct announcer *an);
  */
 void announcer_leave(struct announcer *an);
 bool announcer_has_left(const struct announcer *an);
+/* BGP routes are being withdrawn with a warning to the routers, which takes its time. */
+bool announcer_is_draining(const struct announcer *an);
 /* The first pass over everything is done. */
 bool announcer_is_ready(const struct announcer *an);
 /* Bring the metrics that are counted elsewhere up to date, before they are read. */

@@ -49,6 +49,7 @@ struct announcer {
 	struct announce_view *view;
 	char *findings; /* what was last said about the configuration */
 	bool pods_dirty, config_dirty, view_dirty, all_dirty;
+	bool withdraw; /* the mark is on the speakers' DaemonSet */
 	bool ready;
 
 	struct share_index *shares;  /* NULL: every service is elected alone */
@@ -85,6 +86,15 @@ struct sessions *sessions_new(struct announcer *an);
 struct sessions *sessions_free(struct sessions *s);
 void sessions_set_config(struct sessions *s); /* after a->cfg or the node's labels changed */
 void sessions_touch_routes(struct sessions *s);
+enum sessions_mode {
+	SESSIONS_ANNOUNCE,
+	SESSIONS_WITHDRAW, /* no routes: drained, the sessions stay up */
+	SESSIONS_END,      /* drained and ended */
+};
+/* Takes effect at once, before any change of the routes that belongs to it. */
+void sessions_set_mode(struct sessions *s, enum sessions_mode mode);
+/* Routes are on their way out. */
+bool sessions_is_draining(const struct sessions *s);
 /* Tell the sessions what changed. */
 void sessions_flush(struct sessions *s);
 void sessions_sync_metrics(const struct sessions *s);
@@ -96,6 +106,8 @@ struct status_writer *status_writer_new(struct announcer *an);
 struct status_writer *status_writer_free(struct status_writer *w);
 /* The record of a service changed; a status object changed. */
 void status_touch(struct status_writer *w, const char *service);
+/* The sessions are drained. */
+void status_drained(struct status_writer *w);
 void status_changed(struct status_writer *w, enum watch_kind kind,
 		    const struct service_status *before, const struct service_status *after);
 

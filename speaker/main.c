@@ -18,6 +18,7 @@
 #include "speaker/servers.h"
 
 #define LEAVE_MAX_S 1.5 /* the pod's grace period is 2 s in MetalLB's manifests */
+#define DRAIN_MAX_S 25. /* and 30 s in ours */
 
 struct speaker {
 	struct ev_loop *loop;
@@ -62,13 +63,15 @@ static void speaker_stop(struct speaker *s)
 	exclude_free(s->exclude);
 }
 
-/* Others take over meanwhile: LEAVE_MAX at most, or until they can have heard of it. */
+/* Others take over meanwhile, until they can have heard of it; a drain is waited for longer. */
 static void on_leaving(struct ev_loop *loop, ev_timer *w, int revents)
 {
 	struct speaker *s = w->data;
 
+	double max = announcer_is_draining(s->announcer) ? DRAIN_MAX_S : LEAVE_MAX_S;
+
 	(void)revents;
-	if (announcer_has_left(s->announcer) || ev_now(loop) - s->leave_began > LEAVE_MAX_S)
+	if (announcer_has_left(s->announcer) || ev_now(loop) - s->leave_began > max)
 		ev_break(loop, EVBREAK_ALL);
 }
 

@@ -26,9 +26,15 @@ struct flag {
 static const struct flag flags[] = {
 	{"bgp-debounce-timeout", "METALLB_BGP_DEBOUNCE_TIMEOUT", "", FLAG_STR, AT(bgp_debounce),
 	 "accepted for compatibility: changes are sent at once"},
+	{"bgp-drain-wait", "METALLB_BGP_DRAIN_WAIT", "5s", FLAG_STR, AT(drain_text),
+	 "when this node stops announcing, routes first get the community GRACEFUL_SHUTDOWN and "
+	 "are "
+	 "withdrawn so much later, 0 to 20s"},
 	{"bgp-listen-port", NULL, "0", FLAG_INT, AT(bgp_listen_port),
 	 "TCP port for BGP sessions that peers open; 0: none"},
 	{"context", NULL, "", FLAG_STR, AT(context), "context of the kubeconfig"},
+	{"daemonset", "METALLB_DAEMONSET", "speaker", FLAG_STR, AT(daemonset),
+	 "the speakers' DaemonSet: with the annotation metallb.io/withdraw all is withdrawn"},
 	{"exclude-l2-file", NULL, "/etc/metallb/excludel2.yaml", FLAG_STR, AT(exclude_file),
 	 "list of interfaces that are not used in layer 2"},
 	{"frrk8s-namespace", "FRRK8S_NAMESPACE", "", FLAG_STR, AT(frrk8s_namespace),
@@ -212,6 +218,17 @@ static bool refresh_check(struct options *o, struct err *err)
 	return true;
 }
 
+static bool drain_check(struct options *o, struct err *err)
+{
+	int64_t ns;
+
+	if (!duration_parse(o->drain_text, &ns) || ns < 0 || ns > 20000000000)
+		return err_set(err, "--bgp-drain-wait: \"%s\" is no time from 0 to 20s",
+			       o->drain_text);
+	o->drain_wait = ns / 1000;
+	return true;
+}
+
 static bool values_check(struct options *o, struct err *err)
 {
 	if (!log_parse_level(o->log_level_text, &o->log_level))
@@ -226,7 +243,7 @@ static bool values_check(struct options *o, struct err *err)
 			       o->shared_election);
 	if (!o->node_name[0])
 		return err_set(err, "--node-name or METALLB_NODE_NAME must be set");
-	return refresh_check(o, err) && backend_check(o, err);
+	return refresh_check(o, err) && drain_check(o, err) && backend_check(o, err);
 }
 
 bool options_parse(struct options *o, int argc, char **argv, options_getenv_fn env, struct err *err)

@@ -20,6 +20,7 @@ struct options {
 	const char *log_level_text, *log_format;
 	enum log_level log_level;
 	int port, health_port, bgp_listen_port;
+	const char *daemonset; /* of the speakers */
 	const char *metrics_cert_dir, *tls_min_version, *tls_cipher_suites, *tls_curves;
 	const char *pprof_address;
 	const char *ml_bind_address, *ml_bind_port, *ml_labels, *ml_secret_key_path;
@@ -30,7 +31,9 @@ struct options {
 	enum bgp_backend backend;
 	const char *exclude_file;
 	const char *refresh_text, *shared_election;
-	usec_t refresh;    /* of layer 2 announcements; 0 = off */
+	usec_t refresh; /* of layer 2 announcements; 0 = off */
+	const char *drain_text;
+	usec_t drain_wait; /* between GRACEFUL_SHUTDOWN and the withdrawal */
 	bool group_shared; /* services that share an address are elected together */
 };
 

@@ -16,6 +16,7 @@ struct sessions {
 	const struct config_peer **peers; /* that run here, in the order of their names */
 	size_t n_peers;
 	bool routes_dirty;
+	enum sessions_mode mode;
 };
 
 /* ---- from the sessions ---- */
@@ -63,7 +64,10 @@ static void on_event(void *user, const struct bgp_event *ev)
 		log_warn("BGP", "peer", ev->peer, "notice", ev->text, NULL);
 		return;
 	case BGP_EVENT_DRAINED:
-		log_info("BGP session drained", "peer", ev->peer, NULL);
+		log_info("BGP routes withdrawn", "event", "sessionDrained", "peer", ev->peer,
+			 "reason", ev->text, NULL);
+		if (!sessions_is_draining(s))
+			status_drained(s->an->status);
 		return;
 	}
 }
@@ -128,6 +132,8 @@ void sessions_set_config(struct sessions *s)
 	}
 	free(wanted);
 	s->routes_dirty = true;
+	if (s->mode != SESSIONS_ANNOUNCE && !sessions_is_draining(s))
+		status_drained(s->an->status); /* what was waited for may have been a peer of old */
 }
 
 struct strs sessions_peers_of(const struct sessions *s, const struct record *r, struct arena *a)
@@ -144,6 +150,29 @@ struct strs sessions_peers_of(const struct sessions *s, const struct record *r, 
 		}
 	}
 	return (struct strs){names, n};
+}
+
+/* ---- drain ---- */
+
+void sessions_set_mode(struct sessions *s, enum sessions_mode mode)
+{
+	usec_t wait = s->an->opt->drain_wait;
+
+	if (!s->bgp || s->mode == mode)
+		return;
+	if (mode < s->mode)
+		bgp_undrain(s->bgp);
+	if (mode == SESSIONS_WITHDRAW)
+		bgp_drain(s->bgp, wait, false, "the node is excluded from load balancing");
+	else if (mode == SESSIONS_END)
+		bgp_drain(s->bgp, wait, true, "the speaker is being removed");
+	s->mode = mode;
+	s->routes_dirty = true;
+}
+
+bool sessions_is_draining(const struct sessions *s)
+{
+	return s->mode != SESSIONS_ANNOUNCE && !bgp_is_drained(s->bgp);
 }
 
 /* ---- routes ---- */

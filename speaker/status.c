@@ -83,6 +83,14 @@ static void proto_touch(struct status_writer *w, const struct proto *p, const ch
 	kube_queue_add_after(w->queue, key, clock_now() + SETTLE);
 }
 
+void status_drained(struct status_writer *w)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(protos); i++)
+		table_for_each (&w->objects[i].owners, e)
+			proto_touch(w, &protos[i], e->key);
+	writer_arm(w);
+}
+
 void status_touch(struct status_writer *w, const char *service)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(protos); i++)
@@ -397,6 +405,8 @@ static bool status_step(struct status_writer *w, const char *key)
 		kube_queue_add_after(w->queue, key, clock_now() + LOOK_AGAIN);
 		return false;
 	}
+	if (!p->one_node && !want.exists && sessions_is_draining(w->an->sessions))
+		return false; /* status_drained() comes */
 	kube_key_split(arena_strdup(a, service), &ns, &name);
 	extra = superfluous_find(w, p, owned_index_find(&w->objects[i], service), want.exists,
 				 &mine);

@@ -21,6 +21,7 @@ struct watch {
 struct watches {
 	struct watches_options opt;
 	struct watch items[WATCH_COUNT];
+	char *daemonset_selector;
 	bool synced;
 };
 
@@ -41,6 +42,7 @@ DECODER(bfd, API_BFDPROFILE)
 DECODER(community, API_COMMUNITY)
 DECODER(secret, API_SECRET)
 DECODER(configmap, API_CONFIGMAP)
+DECODER(daemonset, API_DAEMONSET)
 DECODER(l2status, API_SERVICEL2STATUS)
 DECODER(bgpstatus, API_SERVICEBGPSTATUS)
 
@@ -84,6 +86,10 @@ static const struct watch_info infos[WATCH_COUNT] = {
 	[WATCH_CONFIGMAPS] = {{{&kube_configmaps, decode_configmap}},
 			      .own_ns = true,
 			      .field_selector = "metadata.name=bgpextras"},
+	/* MetalLB's manifests give no right to read it */
+	[WATCH_DAEMONSETS] = {{{&kube_daemonsets, decode_daemonset}},
+			      .own_ns = true,
+			      .optional = true},
 	[WATCH_L2STATUSES] = {{{&kube_servicel2statuses, decode_l2status}},
 			      .own_ns = true,
 			      .optional = true},
@@ -121,7 +127,8 @@ static void watch_start(struct watch *w, struct kube_client *client)
 	struct kube_informer_spec spec = {
 		.ns = info->own_ns ? opt->ns : NULL,
 		.label_selector = w->kind == WATCH_PODS ? opt->pod_labels : NULL,
-		.field_selector = info->field_selector,
+		.field_selector = w->kind == WATCH_DAEMONSETS ? w->all->daemonset_selector
+							      : info->field_selector,
 		.free_value = object_free,
 		.on_change = on_change,
 		.on_synced = on_synced,
@@ -138,6 +145,7 @@ struct watches *watches_new(struct kube_client *client, const struct watches_opt
 	struct watches *w = xcalloc(1, sizeof(*w));
 
 	w->opt = *opt;
+	w->daemonset_selector = xasprintf("metadata.name=%s", opt->daemonset);
 	for (size_t i = 0; i < WATCH_COUNT; i++) {
 		w->items[i].all = w;
 		w->items[i].kind = (enum watch_kind)i;
@@ -152,6 +160,7 @@ struct watches *watches_free(struct watches *w)
 		return NULL;
 	for (size_t i = 0; i < WATCH_COUNT; i++)
 		kube_informer_free(w->items[i].informer);
+	free(w->daemonset_selector);
 	free(w);
 	return NULL;
 }

@@ -23,6 +23,7 @@ enum watch_kind {
 	WATCH_COMMUNITIES,
 	WATCH_SECRETS,
 	WATCH_CONFIGMAPS, /* bgpextras alone */
+	WATCH_DAEMONSETS, /* the speakers' own */
 	WATCH_L2STATUSES,
 	WATCH_BGPSTATUSES,
 	WATCH_COUNT
@@ -33,6 +34,7 @@ struct watches;
 struct watches_options {
 	const char *ns;         /* own namespace */
 	const char *pod_labels; /* label selector of speaker pods */
+	const char *daemonset;  /* name of the speakers' DaemonSet */
 	void (*on_change)(void *user, enum watch_kind kind, const char *key, void *before,
 			  void *after);
 	/* Once, when all that is needed is there. */

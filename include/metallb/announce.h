@@ -31,6 +31,7 @@ enum announce_reason {
 	ANNOUNCE_NO_IP,
 	ANNOUNCE_INVALID_IP,
 	ANNOUNCE_IP_NOT_ALLOWED,
+	ANNOUNCE_WITHDRAWN,
 	/* of a protocol on this node */
 	ANNOUNCE_NOT_OWNER,
 	ANNOUNCE_NO_ADVERTISEMENT,
@@ -60,6 +61,7 @@ struct announce_world {
 	size_t n_nodes;
 	const struct strs *speakers; /* names of nodes with a live speaker; NULL: all nodes */
 	struct strs interfaces;      /* names of this node's interfaces that may be used */
+	bool withdraw;               /* all speakers shall withdraw everything */
 };
 
 struct announce_view;
@@ -69,6 +71,8 @@ struct announce_view *announce_view_free(struct announce_view *view); /* returns
 /* Both lead to the same decisions; the same nodes are candidates in both. */
 bool announce_view_same(const struct announce_view *a, const struct announce_view *b);
 bool announce_view_same_nodes(const struct announce_view *a, const struct announce_view *b);
+/* This node is kept from announcing by its exclude label. */
+bool announce_view_is_excluded(const struct announce_view *view);
 
 /* One service with the slices of its endpoints. */
 struct announce_service {

@@ -39,6 +39,7 @@ enum api_kind {
 	API_POD,
 	API_SECRET,
 	API_CONFIGMAP,
+	API_DAEMONSET, /* nothing but its metadata */
 	API_KIND_COUNT
 };
 

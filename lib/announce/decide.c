@@ -21,6 +21,7 @@ const char *announce_reason_text(enum announce_reason reason)
 		[ANNOUNCE_NO_IP] = "noIPAllocated",
 		[ANNOUNCE_INVALID_IP] = "invalidIP",
 		[ANNOUNCE_IP_NOT_ALLOWED] = "ipNotAllowed",
+		[ANNOUNCE_WITHDRAWN] = "speakersWithdraw",
 		[ANNOUNCE_NOT_OWNER] = "notOwner",
 		[ANNOUNCE_NO_ADVERTISEMENT] = "noMatchingAdvertisement",
 		[ANNOUNCE_SHARED_IP_SELECTOR] = "sharedIPWithServiceSelector",
@@ -136,6 +137,7 @@ struct announce_view *announce_view_new(const struct announce_options *opt,
 	view->arena = a;
 	view->opt = *opt;
 	view->cfg = world->cfg;
+	view->withdraw = world->withdraw;
 	for (size_t i = 0; i < world->n_nodes; i++)
 		nodes.items[i] = world->nodes[i];
 	if (nodes.n > 1)
@@ -167,13 +169,18 @@ static bool strs_equal(const struct strs *a, const struct strs *b)
 
 bool announce_view_same(const struct announce_view *a, const struct announce_view *b)
 {
-	return a->cfg == b->cfg && a->node_says == b->node_says &&
+	return a->cfg == b->cfg && a->withdraw == b->withdraw && a->node_says == b->node_says &&
 	       strs_equal(&a->usable, &b->usable) && strs_equal(&a->interfaces, &b->interfaces);
 }
 
 bool announce_view_same_nodes(const struct announce_view *a, const struct announce_view *b)
 {
 	return strs_equal(&a->usable, &b->usable);
+}
+
+bool announce_view_is_excluded(const struct announce_view *view)
+{
+	return view->node_says == ANNOUNCE_NODE_EXCLUDED;
 }
 
 /* ---- the decision ---- */
@@ -202,6 +209,8 @@ static enum announce_reason gate_decide(const struct announce_view *view, const 
 {
 	size_t n = svc->ingress.n;
 
+	if (view->withdraw)
+		return ANNOUNCE_WITHDRAWN;
 	if (!class_matches(svc, view->opt.lb_class))
 		return ANNOUNCE_OTHER_CLASS;
 	if (strcmp(svc->type, "LoadBalancer") != 0)

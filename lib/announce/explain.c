@@ -15,6 +15,7 @@ static const char *reason_sentence(enum announce_reason reason)
 		[ANNOUNCE_NO_IP] = "it has no address in status.loadBalancer.ingress",
 		[ANNOUNCE_INVALID_IP] = "an entry of status.loadBalancer.ingress has no valid ip",
 		[ANNOUNCE_IP_NOT_ALLOWED] = "no IPAddressPool contains all of its addresses",
+		[ANNOUNCE_WITHDRAWN] = "the speakers are being removed",
 		[ANNOUNCE_NOT_OWNER] = "no advertisement of its pool selects this node",
 		[ANNOUNCE_NO_ADVERTISEMENT] = "no advertisement selects this service on this node",
 		[ANNOUNCE_SHARED_IP_SELECTOR] =

@@ -12,6 +12,7 @@ struct announce_view {
 	const struct config *cfg;
 	struct strs usable;     /* nodes with a live speaker that pass the filters, sorted */
 	struct strs interfaces; /* sorted */
+	bool withdraw;
 	enum announce_reason node_says; /* this node's own objection to BGP, or ANNOUNCE_YES */
 };
 

@@ -34,6 +34,7 @@ static const struct api_kind_info kinds[API_KIND_COUNT] = {
 	[API_POD] = {"Pod", "pods", "", "v1", true},
 	[API_SECRET] = {"Secret", "secrets", "", "v1", true},
 	[API_CONFIGMAP] = {"ConfigMap", "configmaps", "", "v1", true},
+	[API_DAEMONSET] = {"DaemonSet", "daemonsets", "apps", "v1", true},
 };
 
 /* Served beside the default version. */

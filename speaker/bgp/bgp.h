@@ -163,16 +163,18 @@ bool bgp_add_route(struct bgp *b, const char *peer, const struct bgp_route *rout
 void bgp_del_route(struct bgp *b, const char *peer, const struct prefix *prefix);
 
 /*
- * Leave for good: GRACEFUL_SHUTDOWN on all routes, after `wait` withdraw them, then Cease/
- * Administrative Shutdown with `reason`. Each peer reports BGP_EVENT_DRAINED; one that is not up
- * at once. New routes are ignored from here. bgp_undrain() takes it back.
+ * Announce no more: GRACEFUL_SHUTDOWN on all routes, after `wait` withdraw them; then, with `end`,
+ * Cease/Administrative Shutdown with `reason`, else the sessions stay up without routes. Each peer
+ * reports BGP_EVENT_DRAINED; one that is not up at once. New routes are ignored from here. A drain
+ * that is on already can be told to `end`. bgp_undrain() takes it back; routes have to be set anew.
  */
-void bgp_drain(struct bgp *b, usec_t wait, const char *reason);
+void bgp_drain(struct bgp *b, usec_t wait, bool end, const char *reason);
 void bgp_undrain(struct bgp *b);
 bool bgp_is_drained(const struct bgp *b);
 /*
  * End all sessions now because the process restarts: silently where graceful restart was
- * negotiated, so that the router goes on forwarding, else with Cease/Administrative Reset.
+ * negotiated, so that the router goes on forwarding, else with Cease/Administrative Reset. A drain
+ * under way is cut short: Cease at once.
  */
 void bgp_shutdown(struct bgp *b, const char *reason);
 

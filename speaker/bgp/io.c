@@ -154,9 +154,9 @@ void bgp_del_route(struct bgp *b, const char *peer, const struct prefix *prefix)
 	bgp_io_sync(b);
 }
 
-void bgp_drain(struct bgp *b, usec_t wait, const char *reason)
+void bgp_drain(struct bgp *b, usec_t wait, bool end, const char *reason)
 {
-	bgp_router_drain(&b->router, wait, reason, clock_now());
+	bgp_router_drain(&b->router, wait, end, reason, clock_now());
 	bgp_io_sync(b);
 }
 

@@ -277,8 +277,11 @@ static void drained(struct bgp_peer *p, usec_t now)
 {
 	p->drain = BGP_DRAIN_DONE;
 	p->drain_at = USEC_NEVER;
-	p->enabled = false;
-	cease(p, BGP_CEASE_SHUTDOWN, p->drain_reason, true, now);
+	bgp_rib_set(&p->rib, NULL, 0);
+	if (p->drain_end) {
+		p->enabled = false;
+		cease(p, BGP_CEASE_SHUTDOWN, p->drain_reason, true, now);
+	}
 	bgp_peer_event(p, BGP_EVENT_DRAINED, "%s", p->drain_reason);
 }
 
@@ -567,22 +570,33 @@ void bgp_peer_stop(struct bgp_peer *p, uint8_t subcode, const char *reason, usec
 
 void bgp_peer_shutdown(struct bgp_peer *p, const char *reason, usec_t now)
 {
+	bool drains = p->drain == BGP_DRAIN_GSHUT || p->drain == BGP_DRAIN_WITHDRAW;
+
 	p->enabled = false;
-	if (p->up && p->gr)
+	if (p->up && p->gr && !drains)
 		bgp_peer_step(p, p->up, BGP_EV_TCP_FAILS, NULL, reason, now);
+	if (drains)
+		cease(p, BGP_CEASE_SHUTDOWN, p->drain_reason, true, now);
 	cease(p, BGP_CEASE_RESET, reason, false, now);
 	finish(p, now);
 }
 
-void bgp_peer_drain(struct bgp_peer *p, usec_t wait, const char *reason, usec_t now)
+void bgp_peer_drain(struct bgp_peer *p, usec_t wait, bool end, const char *reason, usec_t now)
 {
-	if (p->drain != BGP_DRAIN_NONE)
+	bool first = p->drain == BGP_DRAIN_NONE, done = p->drain == BGP_DRAIN_DONE;
+
+	if (!first && (p->drain_end || !end))
 		return;
-	p->drain = BGP_DRAIN_GSHUT;
-	p->drain_at = now + wait;
+	p->drain_end = end;
 	free(p->drain_reason);
 	p->drain_reason = copy(reason);
-	if (p->up) {
+	if (done)
+		drained(p, now);
+	if (first) {
+		p->drain = BGP_DRAIN_GSHUT;
+		p->drain_at = now + (p->rib.n_sent > 0 ? wait : 0);
+	}
+	if (first && p->up) {
 		p->enc.gshut = true;
 		bgp_rib_resend(&p->rib, p->families);
 	}
@@ -594,6 +608,7 @@ void bgp_peer_undrain(struct bgp_peer *p, usec_t now)
 	if (p->drain == BGP_DRAIN_NONE)
 		return;
 	p->drain = BGP_DRAIN_NONE;
+	p->drain_end = false;
 	p->enabled = true;
 	if (p->up) {
 		p->enc.gshut = false;

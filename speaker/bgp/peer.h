@@ -70,6 +70,7 @@ struct bgp_peer {
 
 	struct bgp_rib rib;
 	enum bgp_drain_step drain;
+	bool drain_end; /* the session, too */
 	usec_t drain_at;
 	char *drain_reason;
 	unsigned refresh;    /* families asked for, to be sent again */
@@ -108,7 +109,7 @@ void bgp_peer_flush(struct bgp_peer *p, usec_t now);
 void bgp_peer_stop(struct bgp_peer *p, uint8_t subcode, const char *reason, usec_t now);
 /* As bgp_peer_stop(), but silently where graceful restart was negotiated. */
 void bgp_peer_shutdown(struct bgp_peer *p, const char *reason, usec_t now);
-void bgp_peer_drain(struct bgp_peer *p, usec_t wait, const char *reason, usec_t now);
+void bgp_peer_drain(struct bgp_peer *p, usec_t wait, bool end, const char *reason, usec_t now);
 void bgp_peer_undrain(struct bgp_peer *p, usec_t now);
 void bgp_peer_bfd(struct bgp_peer *p, bool up, usec_t now);
 void bgp_peer_get_status(const struct bgp_peer *p, struct bgp_peer_status *out);

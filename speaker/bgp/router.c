@@ -84,7 +84,7 @@ static struct bgp_peer *add_peer(struct bgp_router *r, const struct bgp_peer_con
 	struct bgp_peer *p = bgp_peer_new(&r->shared, cfg, now);
 
 	if (r->draining)
-		bgp_peer_drain(p, 0, r->drain_reason, now);
+		bgp_peer_drain(p, 0, r->drain_end, r->drain_reason, now);
 	return p;
 }
 
@@ -102,8 +102,10 @@ static struct bgp_peer *change_peer(struct bgp_router *r, struct bgp_peer *old,
 	p->was_up = old->was_up;
 	p->counters = old->counters;
 	remove_peer(r, old, BGP_CEASE_CONFIG, "the peer's configuration changed", now);
-	bgp_rib_fini(&p->rib);
-	bgp_rib_move(&p->rib, &old->rib);
+	if (!r->draining) {
+		bgp_rib_fini(&p->rib);
+		bgp_rib_move(&p->rib, &old->rib);
+	}
 	return p;
 }
 
@@ -241,19 +243,21 @@ void bgp_router_del_route(struct bgp_router *r, const char *peer, const struct p
 	bgp_peer_flush(p, now);
 }
 
-void bgp_router_drain(struct bgp_router *r, usec_t wait, const char *reason, usec_t now)
+void bgp_router_drain(struct bgp_router *r, usec_t wait, bool end, const char *reason, usec_t now)
 {
-	if (r->draining)
+	if (r->draining && (r->drain_end || !end))
 		return;
 	r->draining = true;
+	r->drain_end = end;
+	free(r->drain_reason);
 	r->drain_reason = xstrdup(reason ? reason : "");
 	for (size_t i = 0; i < r->n_peers; i++)
-		bgp_peer_drain(r->peers[i], wait, r->drain_reason, now);
+		bgp_peer_drain(r->peers[i], wait, end, r->drain_reason, now);
 }
 
 void bgp_router_undrain(struct bgp_router *r, usec_t now)
 {
-	r->draining = false;
+	r->draining = r->drain_end = false;
 	free(r->drain_reason);
 	r->drain_reason = NULL;
 	for (size_t i = 0; i < r->n_peers; i++)

@@ -12,7 +12,7 @@ struct bgp_router {
 	size_t n_peers;
 	struct bgp_peer **dying; /* removed; freed once the shell closed their connections */
 	size_t n_dying, cap_dying;
-	bool draining;
+	bool draining, drain_end;
 	char *drain_reason;
 };
 
@@ -34,7 +34,7 @@ bool bgp_router_add_route(struct bgp_router *r, const char *peer, const struct b
 			  usec_t now, struct err *err) __attribute__((warn_unused_result));
 void bgp_router_del_route(struct bgp_router *r, const char *peer, const struct prefix *prefix,
 			  usec_t now);
-void bgp_router_drain(struct bgp_router *r, usec_t wait, const char *reason, usec_t now);
+void bgp_router_drain(struct bgp_router *r, usec_t wait, bool end, const char *reason, usec_t now);
 void bgp_router_undrain(struct bgp_router *r, usec_t now);
 bool bgp_router_is_drained(const struct bgp_router *r);
 void bgp_router_shutdown(struct bgp_router *r, const char *reason, usec_t now);

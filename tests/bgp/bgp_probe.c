@@ -333,7 +333,8 @@ static void cmd_status(struct probe *p)
 static void cmd_other(struct probe *p, const char *cmd, struct json_object *o)
 {
 	if (strcmp(cmd, "drain") == 0)
-		bgp_drain(p->bgp, num(o, "wait_ms", 0) * USEC_PER_MSEC, str(o, "reason"));
+		bgp_drain(p->bgp, num(o, "wait_ms", 0) * USEC_PER_MSEC, !flag(o, "keep"),
+			  str(o, "reason"));
 	else if (strcmp(cmd, "undrain") == 0)
 		bgp_undrain(p->bgp);
 	else if (strcmp(cmd, "shutdown") == 0)

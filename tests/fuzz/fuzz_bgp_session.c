@@ -80,7 +80,7 @@ static void act(struct bgp_router *r, struct rd *in, usec_t *now)
 		bgp_peer_bfd(p, op & 16, *now);
 		break;
 	case 5:
-		bgp_peer_drain(p, USEC_PER_SEC, "fuzz", *now);
+		bgp_peer_drain(p, USEC_PER_SEC, op & 16, "fuzz", *now);
 		break;
 	case 6:
 		bgp_peer_undrain(p, *now);

@@ -399,6 +399,29 @@ static void test_routes(void **state)
 	arena_free(a);
 }
 
+/* All speakers shall withdraw: no service is announced, in neither protocol. */
+static void test_withdraw(void **state)
+{
+	struct world *w = world_new(NODES POOL L2 SERVICE("s", "", "", "192.168.1.240")
+					    SLICE("s", READY("node1")));
+	struct announce_options opt = {.node = "node3", .lb_class = ""};
+	struct announce_world world = {
+		.cfg = w->cfg, .nodes = w->nodes, .n_nodes = w->n_nodes, .withdraw = true};
+
+	(void)state;
+	world_decide(w, "node3", NULL);
+	assert_int_equal(w->d[0].l2.reason, ANNOUNCE_YES);
+	struct announce_view *view = announce_view_new(&opt, &world);
+
+	announce_decide(view, &w->services[0], w->a, &w->d[0]);
+	assert_int_equal(w->d[0].gate, ANNOUNCE_WITHDRAWN);
+	assert_int_equal(w->d[0].l2.reason, ANNOUNCE_WITHDRAWN);
+	assert_int_equal(w->d[0].bgp.reason, ANNOUNCE_WITHDRAWN);
+	assert_false(announce_view_same(view, w->view));
+	announce_view_free(view);
+	world_free(w);
+}
+
 static void test_explain(void **state)
 {
 	struct world *w = world_new(NODES POOL L2 SERVICE("s", "", "", "192.168.1.240")
@@ -427,6 +450,7 @@ int main(void)
 		cmocka_unit_test(test_reasons),          cmocka_unit_test(test_nodes),
 		cmocka_unit_test(test_interfaces),       cmocka_unit_test(test_groups),
 		cmocka_unit_test(test_routes),           cmocka_unit_test(test_explain),
+		cmocka_unit_test(test_withdraw),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

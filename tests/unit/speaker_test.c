@@ -55,6 +55,8 @@ static void test_options(void **state)
 	assert_string_equal(o.lb_class, "x");
 	assert_int_equal(o.backend, BACKEND_FRR);
 	assert_int_equal(o.refresh, 180 * USEC_PER_SEC);
+	assert_int_equal(o.drain_wait, 5 * USEC_PER_SEC);
+	assert_string_equal(o.daemonset, "speaker");
 	assert_true(
 		parse(&o, no_env, &err, "--node-name=a", "--ignore-exclude-lb", "--l2-refresh=0"));
 	assert_true(o.ignore_exclude_lb);
@@ -80,6 +82,9 @@ static void test_options_refused(void **state)
 		{"--lb-class", "--lb-class"},
 		{"word", "word"},
 		{"--l2-refresh=1s", "--l2-refresh"},
+		{"--bgp-drain-wait=21s", "--bgp-drain-wait"},
+		{"--bgp-drain-wait=-1s", "--bgp-drain-wait"},
+		{"--bgp-drain-wait=x", "--bgp-drain-wait"},
 		{"--l2-refresh=-1m", "--l2-refresh"},
 		{"--log-format=xml", "--log-format"},
 		{"--shared-address-election=both", "--shared-address-election"},
