@@ -324,7 +324,7 @@ usec_t swim_deadline(const struct swim *s)
 {
 	usec_t due = s->next_probe;
 	usec_t others[] = {s->n_queue ? s->next_gossip : USEC_NEVER, s->next_push_pull,
-			   swim_suspects_deadline(s), swim_probe_deadline(s)};
+			   s->suspects_due, swim_probe_deadline(s)};
 
 	for (size_t i = 0; i < ARRAY_SIZE(others); i++)
 		if (others[i] < due)
@@ -343,7 +343,9 @@ struct swim *swim_new(const struct swim_config *cfg, const struct random_source 
 	s->cfg = *cfg;
 	s->random = random;
 	table_init(&s->by_name);
+	table_init(&s->news);
 	list_init(&s->suspects);
+	s->suspects_due = USEC_NEVER;
 	swim_announce_self(s, now);
 	assert(s->self);
 	s->next_gossip = now + swim_random_delay(s, cfg->gossip_interval);
@@ -361,11 +363,7 @@ struct swim *swim_free(struct swim *s)
 		swim_member_free(s, s->members[i]);
 	free(s->members);
 	table_fini(&s->by_name);
-	for (size_t i = 0; i < s->n_queue; i++) {
-		buf_fini(&s->queue[i]->msg);
-		free(s->queue[i]);
-	}
-	free(s->queue);
+	swim_queue_free(s);
 	free(s->relays);
 	for (size_t i = s->out_at; i < s->n_out; i++)
 		buf_fini(&s->out[i].data);

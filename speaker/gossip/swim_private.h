@@ -17,14 +17,14 @@
 #define SUSPICION_CONFIRM_MAX 8 /* confirmations that are counted, beyond any sane multiplier */
 
 struct member {
-	char name[SWIM_NAME_MAX + 1];
-	uint8_t addr[16]; /* as it came on the wire */
-	uint8_t addr_len, meta_nil;
-	uint16_t port, meta_len;
-	uint8_t meta[SWIM_META_MAX];
-	uint8_t vsn[GSP_VSN_LEN];
+	/* what each message about it looks at, side by side */
 	uint32_t incarnation;
 	enum gsp_state state;
+	uint16_t port, meta_len;
+	uint8_t addr_len;
+	uint8_t addr[16]; /* as it came on the wire */
+	uint8_t vsn[GSP_VSN_LEN];
+	uint8_t *meta;  /* NULL: none, which is not the same as empty on the wire */
 	usec_t changed; /* when the state last changed */
 	/* while suspect */
 	struct list suspects; /* in swim.suspects */
@@ -32,13 +32,14 @@ struct member {
 	unsigned suspect_k, n_confirmed;
 	char *accusers[SUSPICION_CONFIRM_MAX + 1]; /* [0]: the first one */
 	size_t n_accusers;
+	char name[];
 };
 
 struct broadcast {
-	char name[SWIM_NAME_MAX + 1];
-	struct buf msg;
 	unsigned transmits;
 	uint64_t id;
+	struct buf msg;
+	char name[];
 };
 
 struct relay {
@@ -76,13 +77,15 @@ struct swim {
 	struct member **members; /* the probe list, in random order, self included */
 	size_t n_members, cap_members, probe_at;
 	struct list suspects;
+	usec_t suspects_due; /* no suspicion ends earlier */
 	struct member *self;
 	uint32_t incarnation, seq_no, next_dial;
 	unsigned awareness;
 	bool leaving;
 
-	struct broadcast **queue;
+	struct broadcast **queue; /* in the order of their turns */
 	size_t n_queue, cap_queue;
+	struct table news; /* the same by member's name */
 	uint64_t next_broadcast;
 
 	usec_t next_gossip, next_probe, next_push_pull;
@@ -124,7 +127,6 @@ void swim_rule_dead(struct swim *s, usec_t now, struct gsp_bytes node, uint32_t 
 		    struct gsp_bytes from);
 void swim_announce_self(struct swim *s, usec_t now);
 void swim_check_suspects(struct swim *s, usec_t now);
-usec_t swim_suspects_deadline(const struct swim *s);
 void swim_reap(struct swim *s, usec_t now); /* forget the long dead, shuffle the list */
 void swim_member_free(struct swim *s, struct member *m);
 void swim_describe(const struct member *m, struct gsp_msg *out);
@@ -147,6 +149,7 @@ void swim_broadcast(struct swim *s, const char *name, enum gsp_type type, const 
 size_t swim_take_broadcasts(struct swim *s, size_t budget, size_t overhead, struct gsp_bytes *parts,
 			    size_t max, struct buf *mem);
 void swim_gossip(struct swim *s, usec_t now);
+void swim_queue_free(struct swim *s);
 bool swim_is_queued(const struct swim *s, const char *name);
 /* Up to k members picked at random for which ok() holds; returns how many. */
 typedef bool (*swim_filter)(const struct swim *s, const struct member *m, const void *arg);

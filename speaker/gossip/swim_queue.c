@@ -9,6 +9,8 @@
 #include "metallb/xalloc.h"
 #include "speaker/gossip/swim_private.h"
 
+#define MESSAGE_MIN 28 /* bytes of the shortest one that is ever queued */
+
 unsigned swim_retransmit_limit(unsigned mult, size_t n)
 {
 	return mult * (unsigned)ceil(log10((double)n + 1));
@@ -20,77 +22,142 @@ static void broadcast_free(struct broadcast *b)
 	free(b);
 }
 
-static void queue_remove(struct swim *s, size_t i)
+/* What decides whose turn it is: least told first, then the longest, then the newest. */
+struct turn {
+	unsigned transmits;
+	size_t len;
+	uint64_t id;
+};
+
+static struct turn turn_of(const struct broadcast *b)
 {
-	broadcast_free(s->queue[i]);
+	return (struct turn){b->transmits, b->msg.len, b->id};
+}
+
+static bool is_before(const struct broadcast *b, const struct turn *t)
+{
+	if (b->transmits != t->transmits)
+		return b->transmits < t->transmits;
+	if (b->msg.len != t->len)
+		return b->msg.len > t->len;
+	return b->id > t->id;
+}
+
+/* The first place from `low` on that does not come before the turn. */
+static size_t queue_place(const struct swim *s, size_t low, struct turn turn)
+{
+	size_t high = s->n_queue;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (is_before(s->queue[middle], &turn))
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+static void queue_insert(struct swim *s, struct broadcast *b)
+{
+	size_t i = queue_place(s, 0, turn_of(b));
+
+	ARRAY_GROW(s->queue, s->n_queue, s->cap_queue);
+	memmove(&s->queue[i + 1], &s->queue[i], (s->n_queue - i) * sizeof(s->queue[0]));
+	s->queue[i] = b;
+	s->n_queue++;
+}
+
+static void queue_remove(struct swim *s, struct broadcast *b)
+{
+	size_t i = queue_place(s, 0, turn_of(b));
+
+	assert(i < s->n_queue && s->queue[i] == b);
 	memmove(&s->queue[i], &s->queue[i + 1], (s->n_queue - i - 1) * sizeof(s->queue[0]));
 	s->n_queue--;
 }
 
+void swim_queue_free(struct swim *s)
+{
+	for (size_t i = 0; i < s->n_queue; i++)
+		broadcast_free(s->queue[i]);
+	free(s->queue);
+	table_fini(&s->news);
+}
+
 void swim_broadcast(struct swim *s, const char *name, enum gsp_type type, const struct gsp_msg *m)
 {
-	struct broadcast *b = xcalloc(1, sizeof(*b));
+	size_t len = strlen(name);
+	struct broadcast *b = xcalloc(1, sizeof(*b) + len + 1), *old;
 
-	/* news about a member replaces what was said of it before */
-	for (size_t i = 0; i < s->n_queue; i++)
-		if (strcmp(s->queue[i]->name, name) == 0) {
-			queue_remove(s, i);
-			break;
-		}
-	strcpy(b->name, name);
+	memcpy(b->name, name, len);
 	gsp_encode(type, m, &b->msg);
 	b->id = s->next_broadcast++;
-	ARRAY_GROW(s->queue, s->n_queue, s->cap_queue);
-	s->queue[s->n_queue++] = b;
+	/* news about a member replaces what was said of it before */
+	old = table_set(&s->news, name, b);
+	if (old) {
+		queue_remove(s, old);
+		broadcast_free(old);
+	}
+	queue_insert(s, b);
 }
 
 bool swim_is_queued(const struct swim *s, const char *name)
 {
-	for (size_t i = 0; i < s->n_queue; i++)
-		if (strcmp(s->queue[i]->name, name) == 0)
-			return true;
-	return false;
+	return table_find(&s->news, name) != NULL;
 }
 
-/* Least told first, then the longest, then the newest. */
-static int by_turn(const void *pa, const void *pb)
+/* The places up to `end` from which broadcasts were taken (NULL) are closed. */
+static void queue_close(struct swim *s, size_t end)
 {
-	const struct broadcast *a = *(struct broadcast *const *)pa;
-	const struct broadcast *b = *(struct broadcast *const *)pb;
+	size_t n = 0;
 
-	if (a->transmits != b->transmits)
-		return a->transmits < b->transmits ? -1 : 1;
-	if (a->msg.len != b->msg.len)
-		return a->msg.len > b->msg.len ? -1 : 1;
-	return a->id > b->id ? -1 : a->id < b->id;
+	for (size_t i = 0; i < end; i++)
+		if (s->queue[i])
+			s->queue[n++] = s->queue[i];
+	memmove(&s->queue[n], &s->queue[end], (s->n_queue - end) * sizeof(s->queue[0]));
+	s->n_queue -= end - n;
+}
+
+static void told_once_more(struct swim *s, struct broadcast *b, unsigned limit)
+{
+	if (++b->transmits < limit) {
+		queue_insert(s, b);
+		return;
+	}
+	table_del(&s->news, b->name);
+	broadcast_free(b);
 }
 
 size_t swim_take_broadcasts(struct swim *s, size_t budget, size_t overhead, struct gsp_bytes *parts,
 			    size_t max, struct buf *mem)
 {
 	unsigned limit = swim_retransmit_limit(s->cfg.retransmit_mult, s->n_members);
-	size_t n = 0, offset = mem->len;
+	struct broadcast *taken[GSP_COMPOUND_PARTS_MAX];
+	size_t n = 0, end = 0, offset = mem->len;
 
-	if (s->n_queue > 1)
-		qsort(s->queue, s->n_queue, sizeof(s->queue[0]), by_turn);
-	for (size_t i = 0; i < s->n_queue && n < max;) {
+	assert(max <= ARRAY_SIZE(taken));
+	for (size_t i = 0; i < s->n_queue && n < max && budget >= MESSAGE_MIN + overhead;) {
 		struct broadcast *b = s->queue[i];
-		size_t cost = b->msg.len + overhead;
 
-		if (cost > budget) {
-			i++;
+		if (b->msg.len + overhead > budget) { /* on to those that are short enough */
+			i = queue_place(s, i,
+					(struct turn){b->transmits, budget - overhead, UINT64_MAX});
 			continue;
 		}
-		budget -= cost;
+		budget -= b->msg.len + overhead;
 		buf_add(mem, b->msg.data, b->msg.len);
-		parts[n++].n = b->msg.len;
-		if (++b->transmits >= limit)
-			queue_remove(s, i);
-		else
-			i++;
+		parts[n].n = b->msg.len;
+		taken[n++] = b;
+		s->queue[i++] = NULL;
+		end = i;
 	}
-	for (size_t i = 0; i < n; offset += parts[i++].n)
+	queue_close(s, end);
+	for (size_t i = 0; i < n; offset += parts[i++].n) {
 		parts[i].p = (const uint8_t *)mem->data + offset;
+		told_once_more(s, taken[i], limit);
+	}
 	return n;
 }
 

@@ -22,7 +22,7 @@ void swim_describe(const struct member *m, struct gsp_msg *out)
 		.name = swim_text(m->name),
 		.addr = {m->addr, m->addr_len},
 		.port = m->port,
-		.meta = {m->meta_nil ? NULL : m->meta, m->meta_len},
+		.meta = {m->meta, m->meta_len},
 		.vsn = {m->vsn, GSP_VSN_LEN},
 		.incarnation = m->incarnation,
 		.state = (int64_t)m->state,
@@ -74,6 +74,12 @@ static bool is_watched(const struct member *m)
 	return !list_is_empty(&m->suspects);
 }
 
+static void suspects_due_by(struct swim *s, const struct member *m)
+{
+	if (m->suspect_deadline < s->suspects_due)
+		s->suspects_due = m->suspect_deadline;
+}
+
 static void suspicion_start(struct swim *s, usec_t now, struct member *m, struct gsp_bytes from)
 {
 	unsigned k = s->cfg.suspicion_mult > 2 ? s->cfg.suspicion_mult - 2 : 0;
@@ -90,10 +96,11 @@ static void suspicion_start(struct swim *s, usec_t now, struct member *m, struct
 	m->suspect_deadline = now + (k ? m->suspect_max : m->suspect_min);
 	m->accusers[m->n_accusers++] = text_copy(from);
 	list_add_tail(&s->suspects, &m->suspects);
+	suspects_due_by(s, m);
 }
 
 /* Another one accuses; true when that is new. */
-static bool suspicion_confirm(struct member *m, struct gsp_bytes from)
+static bool suspicion_confirm(struct swim *s, struct member *m, struct gsp_bytes from)
 {
 	if (m->n_confirmed >= m->suspect_k)
 		return false;
@@ -105,6 +112,7 @@ static bool suspicion_confirm(struct member *m, struct gsp_bytes from)
 	m->suspect_deadline =
 		m->suspect_since + swim_suspicion_timeout(m->suspect_min, m->suspect_max,
 							  m->n_confirmed, m->suspect_k);
+	suspects_due_by(s, m);
 	return true;
 }
 
@@ -112,27 +120,18 @@ void swim_check_suspects(struct swim *s, usec_t now)
 {
 	struct list *pos, *tmp;
 
+	if (now < s->suspects_due)
+		return;
+	s->suspects_due = USEC_NEVER;
 	list_for_each_safe (pos, tmp, &s->suspects) {
 		struct member *m = container_of(pos, struct member, suspects);
 
 		if (m->suspect_deadline <= now)
 			swim_rule_dead(s, now, swim_text(m->name), m->incarnation,
 				       swim_text(s->cfg.name));
+		else
+			suspects_due_by(s, m);
 	}
-}
-
-usec_t swim_suspects_deadline(const struct swim *s)
-{
-	usec_t due = USEC_NEVER;
-	struct list *pos;
-
-	list_for_each (pos, &s->suspects) {
-		const struct member *m = container_of(pos, struct member, suspects);
-
-		if (m->suspect_deadline < due)
-			due = m->suspect_deadline;
-	}
-	return due;
 }
 
 /* ---- the list ---- */
@@ -146,14 +145,13 @@ static struct member *member_new(struct swim *s, usec_t now, const struct gsp_ms
 		swim_drop(s, "too many members");
 		return NULL;
 	}
-	n = xcalloc(1, sizeof(*n));
+	n = xcalloc(1, sizeof(*n) + m->node.n + 1);
 	memcpy(n->name, m->node.p, m->node.n);
 	memcpy(n->addr, m->addr.p, m->addr.n);
 	n->addr_len = (uint8_t)m->addr.n;
 	n->port = m->port ? m->port : s->cfg.port;
 	n->state = GSP_ST_DEAD;
 	n->changed = now;
-	n->meta_nil = true;
 	list_init(&n->suspects);
 	memcpy(n->vsn, m->vsn.p, GSP_VSN_LEN);
 	table_set(&s->by_name, n->name, n);
@@ -170,6 +168,7 @@ void swim_member_free(struct swim *s, struct member *m)
 {
 	suspicion_stop(m);
 	table_del(&s->by_name, m->name);
+	free(m->meta);
 	free(m);
 }
 
@@ -263,10 +262,11 @@ static void alive_accept(struct swim *s, usec_t now, struct member *n, const str
 	memcpy(n->addr, m->addr.p, m->addr.n);
 	n->addr_len = (uint8_t)m->addr.n;
 	n->port = m->port ? m->port : s->cfg.port;
-	n->meta_nil = m->meta.p == NULL;
-	n->meta_len = (uint16_t)m->meta.n;
+	free(n->meta);
+	n->meta = m->meta.p ? xmalloc(m->meta.n + 1) : NULL;
 	if (m->meta.n)
 		memcpy(n->meta, m->meta.p, m->meta.n);
+	n->meta_len = (uint16_t)m->meta.n;
 	memcpy(n->vsn, m->vsn.p, GSP_VSN_LEN);
 	n->incarnation = m->incarnation;
 	if (before != GSP_ST_ALIVE) {
@@ -341,7 +341,7 @@ void swim_rule_suspect(struct swim *s, usec_t now, struct gsp_bytes node, uint32
 	if (!n || incarnation < n->incarnation || verdict_is_bad(from))
 		return;
 	if (is_watched(n)) {
-		if (suspicion_confirm(n, from))
+		if (suspicion_confirm(s, n, from))
 			swim_broadcast(s, n->name, GSP_SUSPECT, &m);
 		return;
 	}
