@@ -110,17 +110,6 @@ static void on_other(void *user, const char *key, void *before, void *after)
 	g->spec.on_change(g->spec.user);
 }
 
-static bool labels_equal(const struct labels *a, const struct labels *b)
-{
-	if (a->n != b->n)
-		return false;
-	for (size_t i = 0; i < a->n; i++)
-		if (strcmp(a->items[i].key, b->items[i].key) != 0 ||
-		    strcmp(a->items[i].value, b->items[i].value) != 0)
-			return false;
-	return true;
-}
-
 static void on_namespace(void *user, const char *key, void *before, void *after)
 {
 	const struct api_object *was = before, *now = after;

@@ -15,16 +15,6 @@ static void free_node(void *value)
 	api_object_free(value);
 }
 
-static bool strs_equal(const struct strs *a, const struct strs *b)
-{
-	if (a->n != b->n)
-		return false;
-	for (size_t i = 0; i < a->n; i++)
-		if (strcmp(a->items[i], b->items[i]) != 0)
-			return false;
-	return true;
-}
-
 static void on_node(void *user, const char *key, void *before, void *after)
 {
 	const struct node *was = before, *now = after;

@@ -293,22 +293,11 @@ static void on_work(struct ev_loop *loop, ev_timer *w, int revents)
 
 /* ---- inputs ---- */
 
-static bool labels_same(const struct labels *a, const struct labels *b)
-{
-	if (a->n != b->n)
-		return false;
-	for (size_t i = 0; i < a->n; i++)
-		if (strcmp(a->items[i].key, b->items[i].key) != 0 ||
-		    strcmp(a->items[i].value, b->items[i].value) != 0)
-			return false;
-	return true;
-}
-
 /* A node's heartbeats change nothing that we look at. */
 static bool node_changed(const struct node *before, const struct node *after)
 {
 	return !before || !after || before->network_unavailable != after->network_unavailable ||
-	       !labels_same(&before->obj.meta.labels, &after->obj.meta.labels);
+	       !labels_equal(&before->obj.meta.labels, &after->obj.meta.labels);
 }
 
 static bool pod_changed(const struct pod *before, const struct pod *after)

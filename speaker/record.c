@@ -16,16 +16,6 @@ static struct strs strs_copy(const struct strs *in, struct arena *a)
 	return (struct strs){items, in->n};
 }
 
-static bool strs_same(const struct strs *a, const struct strs *b)
-{
-	if (a->n != b->n)
-		return false;
-	for (size_t i = 0; i < a->n; i++)
-		if (strcmp(a->items[i], b->items[i]) != 0)
-			return false;
-	return true;
-}
-
 static void l2_copy(struct announce_l2 *to, const struct announce_l2 *from, struct arena *a)
 {
 	struct announce_l2_ip *ips = arena_calloc(a, from->n_ips, sizeof(*ips));
@@ -93,12 +83,12 @@ bool record_same_l2(const struct announce_decision *a, const struct announce_dec
 	const struct announce_l2 *x = &a->l2, *y = &b->l2;
 
 	if (x->reason != y->reason || x->detail != y->detail || x->n_ips != y->n_ips ||
-	    !strs_same(&x->ranking, &y->ranking))
+	    !strs_equal(&x->ranking, &y->ranking))
 		return false;
 	for (size_t i = 0; i < x->n_ips; i++)
 		if (!ip_eq(&x->ips[i].ip, &y->ips[i].ip) ||
 		    x->ips[i].all_interfaces != y->ips[i].all_interfaces ||
-		    !strs_same(&x->ips[i].interfaces, &y->ips[i].interfaces))
+		    !strs_equal(&x->ips[i].interfaces, &y->ips[i].interfaces))
 			return false;
 	return true;
 }
@@ -106,7 +96,7 @@ bool record_same_l2(const struct announce_decision *a, const struct announce_dec
 static bool route_same(const struct announce_route *a, const struct announce_route *b)
 {
 	if (prefix_cmp(&a->prefix, &b->prefix) != 0 || a->local_pref != b->local_pref ||
-	    a->n_communities != b->n_communities || !strs_same(&a->peers, &b->peers))
+	    a->n_communities != b->n_communities || !strs_equal(&a->peers, &b->peers))
 		return false;
 	for (size_t i = 0; i < a->n_communities; i++)
 		if (announce_community_cmp(&a->communities[i], &b->communities[i]) != 0)

@@ -104,6 +104,8 @@ bool selector_check(const struct selector *s, struct err *err);
 char *selector_format(const struct selector *s, struct arena *a);
 
 const char *labels_get(const struct labels *l, const char *key); /* NULL when absent */
+bool labels_equal(const struct labels *a, const struct labels *b);
+bool strs_equal(const struct strs *a, const struct strs *b); /* the order counts */
 
 /* ---- metallb.io ---- */
 

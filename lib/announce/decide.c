@@ -157,16 +157,6 @@ struct announce_view *announce_view_free(struct announce_view *view)
 	return NULL;
 }
 
-static bool strs_equal(const struct strs *a, const struct strs *b)
-{
-	if (a->n != b->n)
-		return false;
-	for (size_t i = 0; i < a->n; i++)
-		if (strcmp(a->items[i], b->items[i]) != 0)
-			return false;
-	return true;
-}
-
 bool announce_view_same(const struct announce_view *a, const struct announce_view *b)
 {
 	return a->cfg == b->cfg && a->withdraw == b->withdraw && a->node_says == b->node_says &&
