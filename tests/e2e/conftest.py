@@ -2,6 +2,8 @@
 
 KUBEBUILDER_ASSETS chooses the control plane (tests/cluster); METALLB_BUILD the programs, build/release
 by default. METALLB_E2E_LOGS names a directory for the logs of everything, else only failures show them.
+--part takes only the tests that need that cluster, or only those that make their own wires (engines with
+routers and other members of a gossip), so that the two can run side by side.
 """
 
 import os
@@ -22,7 +24,15 @@ def pytest_configure(config):
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 
 
+def pytest_addoption(parser):
+    parser.addoption("--part", choices=("cluster", "wires"), help="only tests that need the cluster, or only the others")
+
+
 def pytest_collection_modifyitems(config, items):
+    if part := config.getoption("--part"):
+        gone = [item for item in items if ("cluster" in item.fixturenames) != (part == "cluster")]
+        config.hook.pytest_deselected(items=gone)
+        items[:] = [item for item in items if item not in gone]
     config.stash[LEFT_OUT] = markers.deselect(config, items, chosen_control_plane())
 
 
