@@ -5,8 +5,8 @@
 #ifndef METALLB_LAYER2_RESPONDER_IMPL_H
 #define METALLB_LAYER2_RESPONDER_IMPL_H
 
+#include "metallb/deadlines.h"
 #include "metallb/table.h"
-#include "speaker/layer2/deadlines.h"
 #include "speaker/layer2/responder.h"
 
 struct address {

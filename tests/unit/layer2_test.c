@@ -9,10 +9,10 @@
 
 #include <cmocka.h>
 
+#include "metallb/deadlines.h"
 #include "metallb/xalloc.h"
 #include "speaker/layer2/arp.h"
 #include "speaker/layer2/conflict.h"
-#include "speaker/layer2/deadlines.h"
 #include "speaker/layer2/ndp.h"
 #include "speaker/layer2/responder.h"
 

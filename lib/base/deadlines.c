@@ -1,7 +1,7 @@
 /*
  * Binary heap with positions kept in its members, so that one can be moved or taken out.
  */
-#include "speaker/layer2/deadlines.h"
+#include "metallb/deadlines.h"
 
 #include <stdint.h>
 

@@ -1,8 +1,8 @@
 /*
  * A min-heap of deadlines, embedded in the things that wait. Pure; owns only its array.
  */
-#ifndef METALLB_LAYER2_DEADLINES_H
-#define METALLB_LAYER2_DEADLINES_H
+#ifndef METALLB_DEADLINES_H
+#define METALLB_DEADLINES_H
 
 #include <stddef.h>
 
