@@ -9,22 +9,19 @@
  *   add, del, status, drain, undrain, shutdown, bfd, quit
  */
 #include <ev.h>
-#include <fcntl.h>
 #include <json.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/resource.h>
-#include <unistd.h>
 
 #include "metallb/buf.h"
 #include "metallb/duration.h"
 #include "metallb/log.h"
 #include "metallb/xalloc.h"
 #include "speaker/bgp/bgp.h"
+#include "tests/probe/probe.h"
 
 #define PEERS_MAX       64
 #define COMMUNITIES_MAX 300
-#define LINE_MAX_LEN    (64u << 20)
 
 struct probe {
 	struct ev_loop *loop;
@@ -32,42 +29,6 @@ struct probe {
 	struct buf in;
 	ev_io input;
 };
-
-static const char *str(struct json_object *o, const char *key)
-{
-	struct json_object *v = json_object_object_get(o, key);
-
-	return v ? json_object_get_string(v) : "";
-}
-
-static int64_t num(struct json_object *o, const char *key, int64_t absent)
-{
-	struct json_object *v;
-
-	return json_object_object_get_ex(o, key, &v) ? json_object_get_int64(v) : absent;
-}
-
-static bool flag(struct json_object *o, const char *key)
-{
-	return json_object_get_boolean(json_object_object_get(o, key));
-}
-
-static void say(struct json_object *o)
-{
-	puts(json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN));
-	fflush(stdout);
-	json_object_put(o);
-}
-
-static void reply(const char *cmd, bool ok, const char *error)
-{
-	struct json_object *o = json_object_new_object();
-
-	json_object_object_add(o, "reply", json_object_new_string(cmd));
-	json_object_object_add(o, "ok", json_object_new_boolean(ok));
-	json_object_object_add(o, "error", json_object_new_string(error));
-	say(o);
-}
 
 static void on_event(void *user, const struct bgp_event *ev)
 {
@@ -82,14 +43,6 @@ static void on_event(void *user, const struct bgp_event *ev)
 }
 
 /* ---- peers ---- */
-
-static bool get_ip(struct json_object *o, const char *key, struct ip *ip)
-{
-	const char *s = str(o, key);
-
-	*ip = (struct ip){0};
-	return !*s || ip_parse(s, ip);
-}
 
 static bool get_duration(struct json_object *o, const char *key, int64_t *ns)
 {
@@ -261,11 +214,6 @@ static void cmd_del(struct probe *p, struct json_object *o)
 
 /* ---- status ---- */
 
-static void put_num(struct json_object *o, const char *key, uint64_t v)
-{
-	json_object_object_add(o, key, json_object_new_int64((int64_t)v));
-}
-
 static void put_counters(struct json_object *o, const struct bgp_counters *c)
 {
 	put_num(o, "opens_sent", c->opens_sent);
@@ -310,9 +258,7 @@ static struct json_object *peer_json(const struct bgp_peer_status *s)
 static void cmd_status(struct probe *p)
 {
 	struct json_object *o = json_object_new_object(), *list = json_object_new_array();
-	struct rusage ru;
 
-	getrusage(RUSAGE_SELF, &ru);
 	for (size_t i = 0; i < bgp_peer_count(p->bgp); i++) {
 		struct bgp_peer_status s;
 
@@ -321,10 +267,7 @@ static void cmd_status(struct probe *p)
 	}
 	json_object_object_add(o, "reply", json_object_new_string("status"));
 	json_object_object_add(o, "peers", list);
-	put_num(o, "max_rss_kb", (uint64_t)ru.ru_maxrss);
-	put_num(o, "cpu_us",
-		(uint64_t)(ru.ru_utime.tv_sec + ru.ru_stime.tv_sec) * 1000000u +
-			(uint64_t)(ru.ru_utime.tv_usec + ru.ru_stime.tv_usec));
+	put_usage(o);
 	say(o);
 }
 
@@ -352,14 +295,8 @@ static void cmd_other(struct probe *p, const char *cmd, struct json_object *o)
 	reply(cmd, true, "");
 }
 
-static void run_line(struct probe *p, const char *line)
+static void run_command(struct probe *p, struct json_object *o)
 {
-	struct json_object *o = json_tokener_parse(line);
-
-	if (!o) {
-		reply("", false, "no JSON");
-		return;
-	}
 	const char *cmd = str(o, "cmd");
 
 	if (strcmp(cmd, "peers") == 0)
@@ -374,26 +311,20 @@ static void run_line(struct probe *p, const char *line)
 		cmd_status(p);
 	else
 		cmd_other(p, cmd, o);
-	json_object_put(o);
 }
 
 static void on_input(struct ev_loop *loop, ev_io *w, int revents)
 {
 	struct probe *p = (struct probe *)w->data;
-	char chunk[65536];
-	ssize_t n = read(STDIN_FILENO, chunk, sizeof(chunk));
-	char *nl;
+	struct json_object *o;
 
 	(void)revents;
-	if (n <= 0 || p->in.len > LINE_MAX_LEN) {
+	if (!lines_read(&p->in))
 		ev_break(loop, EVBREAK_ALL);
-		return;
-	}
-	buf_add(&p->in, chunk, (size_t)n);
-	while ((nl = memchr(p->in.data, '\n', p->in.len))) {
-		*nl = '\0';
-		run_line(p, p->in.data);
-		buf_consume(&p->in, (size_t)(nl - p->in.data) + 1);
+	while (lines_next(&p->in, &o)) {
+		if (o)
+			run_command(p, o);
+		json_object_put(o);
 	}
 }
 

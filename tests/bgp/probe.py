@@ -11,9 +11,9 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
-def probe_path():
+def probe_path(program):
     build = os.environ.get("METALLB_PROBE_BUILD", str(ROOT / "build" / "dev"))
-    return os.path.join(build, "tests", "bgp", "bgp_probe")
+    return os.path.join(build, "tests", program)
 
 
 def wait_for(what, check, timeout=15, every=0.05):
@@ -29,9 +29,11 @@ def wait_for(what, check, timeout=15, every=0.05):
 
 
 class Probe:
+    program = "bgp/bgp_probe"
+
     def __init__(self, ns, *args):
         self.process = subprocess.Popen(
-            ns.prefix() + [probe_path(), *args],
+            ns.prefix() + [probe_path(self.program), *args],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -104,4 +106,4 @@ class Probe:
             self.process.stdin.close()
             self.process.wait(timeout=20)
         self._reader.join(timeout=5)
-        assert self.process.returncode in (0, -9), f"bgp_probe ended with {self.process.returncode}"
+        assert self.process.returncode in (0, -9), f"{self.program} ended with {self.process.returncode}"

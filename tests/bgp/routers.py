@@ -2,7 +2,7 @@
 
 A neighbour is a dict: name, address (of the speaker; "" on an unnumbered interface), interface,
 asn (the speaker's), local (the router's address), families ("4", "6", "46"), password, multihop,
-enh (IPv4 routes with IPv6 next hops), gr. A route comes back as a dict: next_hops, as_path, local_pref,
+enh (IPv4 routes with IPv6 next hops), gr, bfd (watch it; FRR: the name of a profile, or ""). A route comes back as a dict: next_hops, as_path, local_pref,
 communities, large.
 """
 
@@ -21,9 +21,10 @@ ASN = 65000
 
 
 class Router:
-    def __init__(self, ns, neighbors, asn=ASN):
+    def __init__(self, ns, neighbors, asn=ASN, bfd=""):
         self.ns = ns
         self.neighbors = neighbors
+        self.bfd = bfd  # of the configuration: what it says of BFD; "" = no BFD
         self.asn = asn
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="bgp-router-"))
         self.processes = []
@@ -98,6 +99,8 @@ class Frr(Router):
                 lines.append(f" neighbor {who} update-source {n['local']}")
             if n.get("enh") and n["address"]:
                 lines.append(f" neighbor {who} capability extended-nexthop")
+            if "bfd" in n:
+                lines.append(f" neighbor {who} bfd" + (f" profile {n['bfd']}" if n["bfd"] else ""))
             lines.append(f" neighbor {who} timers 3 {n.get('hold', 9)}")
             lines.append(f" neighbor {who} timers connect 1")
         for family, word in (("4", "ipv4"), ("6", "ipv6")):
@@ -109,16 +112,21 @@ class Frr(Router):
         return "\n".join(lines) + "\n"
 
     def start(self):
-        (self.dir / "bgpd.conf").write_text(self.config())
-        (self.dir / "zebra.conf").write_text("hostname router\n")
+        configs = {"zebra": "hostname router\n"}
+        if self.bfd:
+            configs["bfdd"] = f"hostname router\nbfd\n{self.bfd}\n"
+        if self.neighbors:
+            configs["bgpd"] = self.config()
+        options = {"bgpd": ["-l", "0.0.0.0", "-l", "::"], "bfdd": ["--bfdctl", str(self.dir / "bfdd.sock")]}
         shutil.chown(self.dir, "frr", "frr")  # the daemons drop root and write here
         common = ["--vty_socket", str(self.dir), "-z", str(self.dir / "zserv")]
-        for name in ("zebra", "bgpd"):
+        for name, text in configs.items():
+            (self.dir / f"{name}.conf").write_text(text)
             self.spawn(
                 [f"/usr/lib/frr/{name}", "-f", str(self.dir / f"{name}.conf"), "-i", str(self.dir / f"{name}.pid")]
                 + common
                 + ["--log", f"file:{self.dir}/{name}.log"]
-                + (["-l", "0.0.0.0", "-l", "::"] if name == "bgpd" else []),
+                + options.get(name, []),
                 f"{name}.out.log",
             )
             wait_for(f"{name}.vty", (self.dir / f"{name}.vty").exists)
@@ -150,6 +158,16 @@ class Frr(Router):
         docs = _documents(self.vtysh(f"show bgp neighbors {who} json"))
         return docs[0].get(who, {}) if docs else {}
 
+    def bfd_session(self, who):
+        """What bfdd knows of the session with that address, its counters, too; {} without one."""
+        found = {}
+        for what in ("show bfd peers json", "show bfd peers counters json"):
+            for doc in _documents(self.vtysh(what)):
+                for session in doc:
+                    if session.get("peer") == who:
+                        found.update(session)
+        return found
+
 
 class Bird(Router):
     def protocol(self, i, n):
@@ -164,6 +182,8 @@ class Bird(Router):
             lines += ["  neighbor range fe80::/10 external;", f"  interface \"{n['interface']}\";", f"  dynamic name \"u{i}x\";"]
         if n.get("password"):
             lines.append(f"  password \"{n['password']}\";")
+        if "bfd" in n:
+            lines.append("  bfd on;")
         lines += [f"  hold time {n.get('hold', 9)};", "  graceful restart on;"]
         if "4" in n["families"]:
             enh = " extended next hop;" if n.get("enh") else ""
@@ -178,6 +198,7 @@ class Bird(Router):
         (self.dir / "bird.conf").write_text(
             "router id 10.0.0.101;\nprotocol device { scan time 1; }\n"
             "protocol direct { ipv4; ipv6; }\n"
+            + (f"protocol bfd {{ {self.bfd} }}\n" if self.bfd else "")
             + (f"protocol radv {{ {radv} }}\n" if radv else "")
             + "\n".join(self.protocol(i, n) for i, n in enumerate(self.neighbors))
             + "\n"
@@ -191,6 +212,14 @@ class Bird(Router):
 
     def birdc(self, *words):
         return self.ns.run(["birdc", "-s", str(self.dir / "bird.ctl"), *words], check=False).stdout
+
+    def bfd_session(self, who):
+        """State, interval and timeout (in s) of the session with that address; {} without one."""
+        for line in self.birdc("show", "bfd", "sessions").splitlines():
+            fields = line.split()
+            if fields and fields[0] == who:
+                return {"status": fields[2].lower(), "interval": float(fields[-2]), "timeout": float(fields[-1])}
+        return {}
 
     def route(self, prefix):
         text = self.birdc("show", "route", prefix, "all")
