@@ -60,6 +60,8 @@ const struct kube_store *kube_informer_store(const struct kube_informer *i);
 bool kube_informer_is_synced(const struct kube_informer *i);
 /* Why it is not up to date now, or NULL. */
 const char *kube_informer_error(const struct kube_informer *i);
+/* The server has none of the sources' kinds: a CRD is missing. */
+bool kube_informer_is_not_served(const struct kube_informer *i);
 /* The index in spec->sources now in use. */
 size_t kube_informer_source(const struct kube_informer *i);
 

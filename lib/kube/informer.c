@@ -151,6 +151,11 @@ const char *kube_informer_error(const struct kube_informer *i)
 	return kube_watch_error(i->watch);
 }
 
+bool kube_informer_is_not_served(const struct kube_informer *i)
+{
+	return kube_watch_is_not_served(i->watch);
+}
+
 size_t kube_informer_source(const struct kube_informer *i)
 {
 	return kube_watch_source(i->watch);

@@ -176,11 +176,11 @@ static void not_served(struct kube_watch *w, usec_t now)
 		kube_api_version(w->spec.sources[i].resource, &text);
 	}
 	restart_list(w);
-	set_error(w, buf_str(&text));
-	buf_fini(&text);
 	w->not_served = w->not_served ? w->not_served * 2 : KUBE_NOT_SERVED_BASE;
 	if (w->not_served > KUBE_NOT_SERVED_MAX)
 		w->not_served = KUBE_NOT_SERVED_MAX;
+	set_error(w, buf_str(&text));
+	buf_fini(&text);
 	wait_until(w, now + w->not_served / 2 +
 			      random_below(w->hooks.random, (uint32_t)w->not_served));
 }
@@ -397,6 +397,11 @@ bool kube_watch_is_synced(const struct kube_watch *w)
 const char *kube_watch_error(const struct kube_watch *w)
 {
 	return w->error;
+}
+
+bool kube_watch_is_not_served(const struct kube_watch *w)
+{
+	return w->not_served > 0;
 }
 
 size_t kube_watch_source(const struct kube_watch *w)

@@ -67,6 +67,7 @@ enum kube_watch_state kube_watch_state(const struct kube_watch *w);
 const struct kube_store *kube_watch_store(const struct kube_watch *w);
 bool kube_watch_is_synced(const struct kube_watch *w);
 const char *kube_watch_error(const struct kube_watch *w);
+bool kube_watch_is_not_served(const struct kube_watch *w);
 size_t kube_watch_source(const struct kube_watch *w);
 
 #endif
