@@ -13,6 +13,7 @@
 #include "metallb/duration.h"
 #include "metallb/table.h"
 #include "metallb/xalloc.h"
+#include "speaker/frrk8s/configuration.h"
 #include "tests/conformance/conformance.h"
 
 /* One node's speaker over time. */
@@ -44,6 +45,8 @@ static const char *aspect_of(const struct run *run, const char *aspect)
 		return aspect;
 	if (strcmp(aspect, "l2") == 0)
 		return "l2-deleted-slice";
+	if (strcmp(aspect, "frr-configuration") == 0)
+		return "frr-configuration-deleted-slice";
 	return strcmp(aspect, "bgp") == 0 ? "bgp-deleted-slice" : "routes-deleted-slice";
 }
 
@@ -381,6 +384,63 @@ static void compare_sessions(struct run *run, const struct speaker *sp, const st
 			      sp->node, n_want, n_got);
 }
 
+/* ---- FRRConfiguration ---- */
+
+/* MetalLB forgets these two fields of a BGPPeer. */
+static bool forgotten_drop(json_object *spec)
+{
+	json_object *routers = conf_get(spec, "bgp.routers");
+	bool any = false;
+
+	for (size_t i = 0; routers && i < json_object_array_length(routers); i++) {
+		json_object *list = conf_get(json_object_array_get_idx(routers, i), "neighbors");
+
+		for (size_t j = 0; list && j < json_object_array_length(list); j++) {
+			json_object *neighbor = json_object_array_get_idx(list, j);
+
+			any |= conf_get(neighbor, "sourceaddress") ||
+			       conf_get(neighbor, "localASN");
+			json_object_object_del(neighbor, "sourceaddress");
+			json_object_object_del(neighbor, "localASN");
+		}
+	}
+	return any;
+}
+
+/* Here the order of lists counts. */
+static void compare_frr_configuration(struct run *run, const struct speaker *sp,
+				      const struct labels *labels,
+				      const struct announce_route *const *routes, size_t n_routes,
+				      struct arena *a, json_object *want)
+{
+	const char *aspect = aspect_of(run, "frr-configuration");
+	struct frr_input in = {
+		.cfg = sp->cfg,
+		.routes = routes,
+		.n_routes = n_routes,
+		.node = sp->node,
+		.pass_secrets = true,
+	};
+	size_t n = sp->cfg ? sp->cfg->n_peers : 0;
+	const struct config_peer **peers = arena_calloc(a, n, sizeof(*peers));
+
+	for (size_t i = 0; i < n; i++)
+		if (announce_peer_runs(&sp->cfg->peers[i], labels))
+			peers[in.n_peers++] = &sp->cfg->peers[i];
+	in.peers = peers;
+	json_object *got = frr_configuration_spec(&in);
+
+	if (forgotten_drop(got))
+		conf_mismatch(run->r, "frr-configuration-whole", NULL,
+			      "step %zu node %s: sourceAddress or localASN", run->number, sp->node);
+	if (!json_object_equal(want, got))
+		conf_mismatch(run->r, aspect, NULL,
+			      "step %zu node %s:\n      want %s\n      got  %s", run->number,
+			      sp->node, json_object_to_json_string(want),
+			      json_object_to_json_string(got));
+	json_object_put(got);
+}
+
 /* ---- one node, one step ---- */
 
 static void note_announced(struct speaker *sp, const char *key, const struct announce_decision *d)
@@ -505,6 +565,9 @@ static void node_step(struct run *run, struct speaker *sp, json_object *want)
 		}
 	}
 	compare_sessions(run, sp, labels, routes, n_routes, a, conf_get(want, "sessions"));
+	if (conf_backend(run->test) == BACKEND_FRR_K8S)
+		compare_frr_configuration(run, sp, labels, routes, n_routes, a,
+					  conf_get(want, "frrConfiguration"));
 	free(routes);
 	announce_view_free(view);
 }
