@@ -265,5 +265,5 @@ void options_print_help(void)
 		printf("%s%s\n", flags[i].env ? "; environment " : "",
 		       flags[i].env ? flags[i].env : "");
 	}
-	puts("\nMETALLB_BGP_TYPE: native (default), frr, frr-k8s.");
+	puts("\nMETALLB_BGP_TYPE: native (default), frr, frr-k8s, frr-k8s-external.");
 }

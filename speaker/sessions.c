@@ -9,10 +9,12 @@
 #include "metallb/xalloc.h"
 #include "speaker/announcer_impl.h"
 #include "speaker/bgp/bgp.h"
+#include "speaker/frrk8s.h"
 
 struct sessions {
 	struct announcer *an;
-	struct bgp *bgp;                  /* NULL: could not be started, or frr-k8s does it */
+	struct bgp *bgp; /* NULL: could not be started, or frr-k8s does it */
+	struct frrk8s *frrk8s;
 	const struct config_peer **peers; /* that run here, in the order of their names */
 	size_t n_peers;
 	bool routes_dirty;
@@ -21,7 +23,8 @@ struct sessions {
 
 /* ---- from the sessions ---- */
 
-static void peer_event_send(struct sessions *s, const char *peer, bool up, const char *text)
+static void peer_event_write(struct sessions *s, const char *peer, const char *type,
+			     const char *reason, const char *text)
 {
 	const struct bgppeer *obj = kube_store_find_ns(watches_store(s->an->watches, WATCH_PEERS),
 						       s->an->opt->ns, peer);
@@ -37,8 +40,22 @@ static void peer_event_send(struct sessions *s, const char *peer, bool up, const
 	};
 	_cleanup_free_ char *message = xasprintf("node \"%s\": %s", s->an->opt->node_name, text);
 
-	kube_recorder_event(s->an->recorder, &object, up ? "Normal" : "Warning",
-			    up ? "sessionUp" : "sessionDown", message);
+	kube_recorder_event(s->an->recorder, &object, type, reason, message);
+}
+
+static void peer_event_send(struct sessions *s, const char *peer, bool up, const char *text)
+{
+	peer_event_write(s, peer, up ? "Normal" : "Warning", up ? "sessionUp" : "sessionDown",
+			 text);
+}
+
+/* No session of this node can be what it should be. */
+static void on_frrk8s_problem(void *user, const char *reason, const char *text)
+{
+	struct sessions *s = user;
+
+	for (size_t i = 0; i < s->n_peers; i++)
+		peer_event_write(s, s->peers[i]->name, "Warning", reason, text);
 }
 
 static void on_event(void *user, const struct bgp_event *ev)
@@ -83,7 +100,10 @@ struct sessions *sessions_new(struct announcer *an)
 		.restarted = true,
 	};
 
+	struct frrk8s_options frrk8s = {an->client, an->opt, on_frrk8s_problem, s};
+
 	s->an = an;
+	s->frrk8s = frrk8s_new(&frrk8s);
 	if (an->opt->backend == BACKEND_FRR_K8S)
 		return s;
 	int r = bgp_new(&s->bgp, an->loop, &opt, on_event, s);
@@ -100,6 +120,7 @@ struct sessions *sessions_free(struct sessions *s)
 	if (s->bgp)
 		bgp_shutdown(s->bgp, "the speaker stops");
 	bgp_free(s->bgp);
+	frrk8s_free(s->frrk8s);
 	free(s->peers);
 	free(s);
 	return NULL;
@@ -119,7 +140,7 @@ void sessions_set_config(struct sessions *s)
 	for (size_t i = 0; i < cfg->n_peers; i++) {
 		if (!announce_peer_runs(&cfg->peers[i], me ? &me->obj.meta.labels : NULL))
 			continue;
-		if (cfg->peers[i].bfd_profile[0])
+		if (cfg->peers[i].bfd_profile[0] && s->an->opt->backend != BACKEND_FRR_K8S)
 			log_warn("the session runs without BFD, which this version does not speak",
 				 "peer", cfg->peers[i].name, "bfdProfile",
 				 cfg->peers[i].bfd_profile, NULL);
@@ -227,11 +248,17 @@ void sessions_flush(struct sessions *s)
 	const struct announce_route **routes;
 	size_t n;
 
-	if (!s->bgp || !s->routes_dirty)
+	bool frrk8s = s->an->opt->backend == BACKEND_FRR_K8S;
+
+	if ((!s->bgp && !frrk8s) || !s->routes_dirty)
 		return;
 	s->routes_dirty = false;
 	routes = routes_collect(s->an, a, &n);
-	for (size_t i = 0; i < s->n_peers; i++)
+	if (frrk8s) {
+		metric_update_count();
+		frrk8s_set(s->frrk8s, s->an->cfg, s->peers, s->n_peers, routes, n);
+	}
+	for (size_t i = 0; s->bgp && i < s->n_peers; i++)
 		peer_routes_set(s, s->peers[i]->name, routes, n);
 }
 

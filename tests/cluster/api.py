@@ -41,6 +41,7 @@ KINDS = {
     "Community": ("metallb.io/v1beta1", "communities", True),
     "ServiceL2Status": ("metallb.io/v1beta1", "servicel2statuses", True),
     "ServiceBGPStatus": ("metallb.io/v1beta1", "servicebgpstatuses", True),
+    "FRRConfiguration": ("frrk8s.metallb.io/v1beta1", "frrconfigurations", True),
     "MetalLB": ("metallb.io/v1beta1", "metallbs", True),
 }
 
