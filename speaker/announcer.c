@@ -145,6 +145,7 @@ static void view_rebuild(struct announcer *an)
 		an->all_dirty = true;
 	announce_view_free(an->view);
 	an->view = view;
+	firstuse_set_nodes(an->firstuse, objects.nodes, objects.n_nodes);
 	sessions_set_mode(an->sessions, an->withdraw                      ? SESSIONS_END
 					: announce_view_is_excluded(view) ? SESSIONS_WITHDRAW
 									  : SESSIONS_ANNOUNCE);
@@ -201,12 +202,13 @@ static void group_decide(struct announcer *an, const char *key, struct arena *a,
 		group_split_tell(an, in[0].svc);
 		return;
 	}
-	*d = all[0]; /* the service itself comes first */
+	*d = all[0]; /* the service itself comes first; its caller judges it */
 	for (size_t i = 1; i < n; i++) {
 		_cleanup_free_ char *other =
 			kube_key(in[i].svc->obj.meta.namespace, in[i].svc->obj.meta.name);
 		const struct record *r = table_find(&an->records, other);
 
+		firstuse_judge(an->firstuse, other, a, &all[i]);
 		if (r && !record_same_l2(&r->d, &all[i]))
 			kube_queue_add(an->services, other);
 	}
@@ -231,6 +233,7 @@ static void service_decide(struct announcer *an, const char *key)
 		share_index_set(an->shares, key, d.ips, d.gate == ANNOUNCE_YES ? d.n_ips : 0);
 		group_decide(an, key, a, &d);
 	}
+	firstuse_judge(an->firstuse, key, a, &d);
 	apply_decision(an, key, in.svc, &d);
 	arena_free(a);
 }
@@ -297,6 +300,7 @@ static void on_work(struct ev_loop *loop, ev_timer *w, int revents)
 static bool node_changed(const struct node *before, const struct node *after)
 {
 	return !before || !after || before->network_unavailable != after->network_unavailable ||
+	       !strs_equal(&before->addresses, &after->addresses) ||
 	       !labels_equal(&before->obj.meta.labels, &after->obj.meta.labels);
 }
 
@@ -422,6 +426,13 @@ static void on_claim(void *user, const struct responder_claim *claim)
 		conflict_tell(an, claim);
 }
 
+static void on_probe(void *user, const struct responder_probe *result)
+{
+	struct announcer *an = user;
+
+	firstuse_probed(an->firstuse, result);
+}
+
 static bool link_excluded(void *user, const char *name)
 {
 	return exclude_matches(user, name);
@@ -449,6 +460,7 @@ bool announcer_new(struct ev_loop *loop, struct kube_client *client, const struc
 {
 	struct announcer *an = xcalloc(1, sizeof(*an));
 	struct responder_options responder = {opt->refresh, &random_system};
+	struct l2_callbacks l2 = {on_claim, on_probe, an};
 	int r;
 
 	an->loop = loop;
@@ -464,9 +476,10 @@ bool announcer_new(struct ev_loop *loop, struct kube_client *client, const struc
 	speaker_metrics_init();
 	an->recorder = kube_recorder_new(client, "metallb-speaker", opt->node_name);
 	an->responder = responder_new(&responder);
-	an->l2 = l2_io_new(loop, an->responder, on_claim, an);
+	an->l2 = l2_io_new(loop, an->responder, &l2);
 	an->linger = linger_new(an);
 	an->conflicts = conflicts_new();
+	an->firstuse = firstuse_new(an);
 	an->links = links_new(link_excluded, (void *)exclude);
 	an->shares = opt->group_shared ? share_index_new() : NULL;
 	an->sessions = sessions_new(an);
@@ -510,6 +523,7 @@ struct announcer *announcer_free(struct announcer *an)
 	members_free(an->members);
 	linger_free(an->linger);
 	conflicts_free(an->conflicts);
+	firstuse_free(an->firstuse);
 	share_index_free(an->shares);
 	status_writer_free(an->status);
 	sessions_free(an->sessions);

@@ -22,6 +22,7 @@
 #include "speaker/watches.h"
 
 struct bgp;
+struct firstuse;
 struct linger;
 struct status_writer;
 struct sessions;
@@ -42,6 +43,7 @@ struct announcer {
 	struct members *members;
 	struct linger *linger;
 	struct conflicts *conflicts;
+	struct firstuse *firstuse;
 	struct sessions *sessions;
 	struct status_writer *status;
 
@@ -67,6 +69,8 @@ void apply_decision(struct announcer *an, const char *key, const struct service 
 		    const struct announce_decision *d);
 void apply_gone(struct announcer *an, const char *key);
 
+/* apply.c: a warning on the service, if it is still there. */
+void service_warn(struct announcer *an, const char *key, const char *reason, const char *text);
 /* apply.c: a station claims an address that services announce here. */
 void conflict_tell(struct announcer *an, const struct responder_claim *claim);
 
@@ -77,6 +81,19 @@ void linger_start(struct linger *l, const char *service, const struct record *r)
 void linger_cancel(struct linger *l, const char *service); /* announced again, or withdrawn */
 bool linger_is_idle(const struct linger *l);               /* nothing is being given up */
 void linger_claimed(struct linger *l, const struct responder_claim *claim);
+
+/* firstuse.c: is an address in use by another station before it is announced for the first time. */
+struct firstuse *firstuse_new(struct announcer *an);
+struct firstuse *firstuse_free(struct firstuse *f);
+/* Leave out of a decision what must not be announced, or not yet. */
+void firstuse_judge(struct firstuse *f, const char *service, struct arena *a,
+		    struct announce_decision *d);
+void firstuse_forget(struct firstuse *f, const char *service); /* it is gone */
+/* Claims of the cluster's nodes do not count. */
+void firstuse_set_nodes(struct firstuse *f, const struct node *const *nodes, size_t n);
+void firstuse_probed(struct firstuse *f, const struct responder_probe *p);
+/* A status object of the service was seen, or is gone. */
+void firstuse_status(struct firstuse *f, const char *service, bool gone);
 
 /* apply.c: the Services that share an address have no candidate in common. */
 void group_split_tell(struct announcer *an, const struct service *svc);
@@ -104,6 +121,8 @@ struct strs sessions_peers_of(const struct sessions *s, const struct record *r, 
 /* status.c */
 struct status_writer *status_writer_new(struct announcer *an);
 struct status_writer *status_writer_free(struct status_writer *w);
+/* Some node announces, or announced, the service in layer 2; own_too: this one counts. */
+bool status_shows_l2(const struct status_writer *w, const char *service, bool own_too);
 /* The record of a service changed; a status object changed. */
 void status_touch(struct status_writer *w, const char *service);
 /* The sessions are drained. */
@@ -120,6 +139,7 @@ void metric_error_count(void);
 void metric_config_set(bool loaded, bool stale);
 void metric_bgp_sync(const struct bgp *bgp); /* NULL: no sessions */
 void metric_conflict_count(const struct ip *ip);
+void metric_refused_set(const struct ip *ip, bool on);
 void speaker_metrics_sync(const struct responder *r, struct l2_io *l2);
 
 #endif

@@ -22,6 +22,15 @@ static void event_send(struct announcer *an, const struct service *svc, const ch
 	kube_recorder_event(an->recorder, &object, type, reason, message);
 }
 
+void service_warn(struct announcer *an, const char *key, const char *reason, const char *text)
+{
+	const struct service *svc =
+		kube_store_find(watches_store(an->watches, WATCH_SERVICES), key);
+
+	if (svc)
+		event_send(an, svc, "Warning", reason, text);
+}
+
 static void assigned_tell(struct announcer *an, const char *key, const struct service *svc,
 			  const char *protocol)
 {
@@ -39,9 +48,16 @@ static void withdrawn_log(const char *key, const char *protocol, const char *rea
 		 protocol, "reason", reason, NULL);
 }
 
+/* Of all the service's addresses but those refused. */
 static void gauges_set(struct announcer *an, const char *key, const char *protocol,
 		       const struct announce_decision *d, bool on)
 {
+	if (strcmp(protocol, "layer2") == 0 && d->l2.n_ips > 0) {
+		for (size_t i = 0; i < d->l2.n_ips; i++)
+			metric_announced_set(key, protocol, an->opt->node_name, &d->l2.ips[i].ip,
+					     on);
+		return;
+	}
 	for (size_t i = 0; i < d->n_ips; i++)
 		metric_announced_set(key, protocol, an->opt->node_name, &d->ips[i], on);
 }
@@ -84,12 +100,10 @@ void conflict_tell(struct announcer *an, const struct responder_claim *claim)
 		 NULL);
 	table_for_each (&an->records, e) {
 		const struct record *r = e->value;
-		const struct service *svc =
-			kube_store_find(watches_store(an->watches, WATCH_SERVICES), e->key);
 
-		for (size_t i = 0; svc && record_announces_l2(r) && i < r->d.n_ips; i++)
+		for (size_t i = 0; record_announces_l2(r) && i < r->d.n_ips; i++)
 			if (ip_eq(&r->d.ips[i], &claim->ip))
-				event_send(an, svc, "Warning", "addressConflict", text);
+				service_warn(an, e->key, "addressConflict", text);
 	}
 }
 
@@ -178,6 +192,7 @@ void apply_gone(struct announcer *an, const char *key)
 	if (!old)
 		return;
 	linger_cancel(an->linger, key);
+	firstuse_forget(an->firstuse, key);
 	responder_withdraw(an->responder, key);
 	if (record_announces_l2(old)) {
 		withdrawn_log(key, "layer2", "serviceDeleted");

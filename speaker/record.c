@@ -83,7 +83,7 @@ bool record_same_l2(const struct announce_decision *a, const struct announce_dec
 	const struct announce_l2 *x = &a->l2, *y = &b->l2;
 
 	if (x->reason != y->reason || x->detail != y->detail || x->n_ips != y->n_ips ||
-	    !strs_equal(&x->ranking, &y->ranking))
+	    x->refuse_conflict != y->refuse_conflict || !strs_equal(&x->ranking, &y->ranking))
 		return false;
 	for (size_t i = 0; i < x->n_ips; i++)
 		if (!ip_eq(&x->ips[i].ip, &y->ips[i].ip) ||

@@ -1,12 +1,12 @@
 /*
  * The speaker's metric families. Names and labels are MetalLB's; metallb_layer2_dropped,
- * _overruns and _conflicts_total are ours.
+ * _overruns, _conflicts_total and _refused are ours.
  */
 #include "metallb/metrics.h"
 #include "speaker/announcer_impl.h"
 
 static struct metric *announced, *updates, *update_errors, *loaded, *stale;
-static struct metric *requests, *responses, *gratuitous, *dropped, *overruns, *conflicts;
+static struct metric *requests, *responses, *gratuitous, *dropped, *overruns, *conflicts, *refused;
 
 void speaker_metrics_init(void)
 {
@@ -38,6 +38,9 @@ void speaker_metrics_init(void)
 	conflicts = metric_new(METRIC_COUNTER, "metallb_layer2_conflicts_total",
 			       "Times that another station was found to claim an announced address",
 			       ip_labels, NULL, 0);
+	refused = metric_new(METRIC_GAUGE, "metallb_layer2_refused",
+			     "1 for an address that is not announced since another station uses it",
+			     ip_labels, NULL, 0);
 	metric_set(loaded, NULL, 0);
 	metric_set(stale, NULL, 0);
 	metric_add(updates, NULL, 0);
@@ -78,6 +81,16 @@ void metric_conflict_count(const struct ip *ip)
 	char text[IP_STR_MAX];
 
 	metric_add(conflicts, METRIC_VALUES(ip_format(ip, text)), 1);
+}
+
+void metric_refused_set(const struct ip *ip, bool on)
+{
+	char text[IP_STR_MAX];
+
+	if (on)
+		metric_set(refused, METRIC_VALUES(ip_format(ip, text)), 1);
+	else
+		metric_del(refused, METRIC_VALUES(ip_format(ip, text)));
 }
 
 void speaker_metrics_sync(const struct responder *r, struct l2_io *l2)

@@ -135,6 +135,16 @@ static void object_seen(struct status_writer *w, const struct proto *p, const ch
 		created_forget(w, key);
 }
 
+bool status_shows_l2(const struct status_writer *w, const char *service, bool own_too)
+{
+	const struct owned_list *list = owned_index_find(&w->objects[0], service);
+
+	for (size_t i = 0; list && i < list->n; i++)
+		if (own_too || !is_mine(w, list->items[i]))
+			return true;
+	return false;
+}
+
 void status_changed(struct status_writer *w, enum watch_kind kind,
 		    const struct service_status *before, const struct service_status *after)
 {
@@ -150,12 +160,16 @@ void status_changed(struct status_writer *w, enum watch_kind kind,
 
 			if (!service)
 				continue;
+			if (j == 0 && p->one_node && !after)
+				firstuse_status(w->an->firstuse, service, true);
 			if (j == 0) {
 				owned_index_del(&w->objects[i], service, before);
 			} else {
 				owned_index_add(&w->objects[i], service, after);
 				object_seen(w, p, service, after);
 			}
+			if (j == 1 && p->one_node)
+				firstuse_status(w->an->firstuse, service, false);
 			proto_touch(w, p, service);
 		}
 	}

@@ -41,6 +41,9 @@ enum announce_reason {
 	ANNOUNCE_NODE_EXCLUDED,
 	ANNOUNCE_NO_LOCAL_ENDPOINTS,
 	ANNOUNCE_NO_ENDPOINTS,
+	/* conflictPolicy Refuse, decided by the speaker */
+	ANNOUNCE_ADDRESS_PROBED,
+	ANNOUNCE_ADDRESS_IN_USE,
 	ANNOUNCE_REASON_COUNT
 };
 
@@ -106,6 +109,7 @@ struct announce_l2 {
 	/* With ANNOUNCE_YES: empty when none of the wanted interfaces is here (announceFailed). */
 	const struct announce_l2_ip *ips;
 	size_t n_ips;
+	bool refuse_conflict; /* an advertisement has conflictPolicy: Refuse */
 };
 
 /* What one advertisement makes of one address. */

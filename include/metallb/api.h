@@ -136,6 +136,7 @@ struct l2advertisement {
 	struct strs interfaces;
 	const struct preferred_node *preferred;
 	size_t n_preferred;
+	const char *conflict_policy; /* ours: "Warn" (default) or "Refuse" */
 };
 
 struct bgpadvertisement {

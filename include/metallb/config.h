@@ -32,6 +32,7 @@ struct config_l2adv {
 	/* preference scores per node, only those > 0; parallel arrays */
 	struct strs scored_nodes;
 	const int64_t *scores;
+	bool refuse_conflict; /* conflictPolicy: Refuse */
 };
 
 struct config_bgpadv {

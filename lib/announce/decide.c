@@ -30,6 +30,8 @@ const char *announce_reason_text(enum announce_reason reason)
 		[ANNOUNCE_NODE_EXCLUDED] = "nodeLabeledExcludeBalancers",
 		[ANNOUNCE_NO_LOCAL_ENDPOINTS] = "noLocalEndpoints",
 		[ANNOUNCE_NO_ENDPOINTS] = "noEndpoints",
+		[ANNOUNCE_ADDRESS_PROBED] = "addressProbed",
+		[ANNOUNCE_ADDRESS_IN_USE] = "addressInUse",
 	};
 
 	assert(reason < ANNOUNCE_REASON_COUNT && text[reason]);

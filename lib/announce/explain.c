@@ -28,6 +28,9 @@ static const char *reason_sentence(enum announce_reason reason)
 		[ANNOUNCE_NO_LOCAL_ENDPOINTS] =
 			"externalTrafficPolicy is Local and no endpoint on this node can serve",
 		[ANNOUNCE_NO_ENDPOINTS] = "no endpoint can serve",
+		[ANNOUNCE_ADDRESS_PROBED] =
+			"its address is being probed before it is used for the first time",
+		[ANNOUNCE_ADDRESS_IN_USE] = "another station uses its address",
 	};
 
 	assert(reason < ANNOUNCE_REASON_COUNT && text[reason]);

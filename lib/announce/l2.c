@@ -177,6 +177,14 @@ static void not_owner(struct announce_l2 *l2, enum announce_detail detail)
 	l2->detail = detail;
 }
 
+static bool any_refuses(const struct matching *m)
+{
+	for (size_t i = 0; i < m->n; i++)
+		if (m->advs[i]->refuse_conflict)
+			return true;
+	return false;
+}
+
 void l2_decide(const struct announce_view *view, const struct announce_service *in, struct arena *a,
 	       struct announce_decision *d)
 {
@@ -186,6 +194,7 @@ void l2_decide(const struct announce_view *view, const struct announce_service *
 	}
 	struct matching m = matching_collect(d->pool, in->svc, a);
 
+	d->l2.refuse_conflict = any_refuses(&m);
 	if (m.any_service_selector && service_is_shared(in->svc)) {
 		d->l2.reason = ANNOUNCE_SHARED_IP_SELECTOR;
 		return;

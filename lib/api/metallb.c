@@ -103,6 +103,8 @@ static const struct field preferred_fields[] = {
 };
 static const struct shape preferred_shape = SHAPE(preferred_fields, struct preferred_node);
 
+static const char *const conflict_policies[] = {"Warn", "Refuse", NULL};
+
 static const struct field l2_spec_fields[] = {
 	{"ipAddressPools", FT_STRINGS, 0, L2(pools)},
 	SELECTORS("ipAddressPoolSelectors", struct l2advertisement, pool_selectors),
@@ -110,6 +112,8 @@ static const struct field l2_spec_fields[] = {
 	SELECTORS("serviceSelectors", struct l2advertisement, service_selectors),
 	{"interfaces", FT_STRINGS, 0, L2(interfaces)},
 	{"preferredNodeSelectors", FT_LIST, 0, L2(preferred), .shape = &preferred_shape},
+	{"conflictPolicy", FT_STRING, 0, L2(conflict_policy), .def_text = "Warn",
+	 .enums = conflict_policies},
 };
 static const struct shape l2_spec = SHAPE(l2_spec_fields, struct l2advertisement);
 

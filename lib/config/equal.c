@@ -53,6 +53,7 @@ static bool selectors_eq(const struct selectors *a, const struct selectors *b)
 static bool l2adv_eq(const struct config_l2adv *a, const struct config_l2adv *b)
 {
 	return str_eq(a->name, b->name) && a->all_interfaces == b->all_interfaces &&
+	       a->refuse_conflict == b->refuse_conflict &&
 	       strs_eq(&a->interfaces, &b->interfaces) && strs_eq(&a->nodes, &b->nodes) &&
 	       strs_eq(&a->scored_nodes, &b->scored_nodes) &&
 	       memcmp(a->scores, b->scores, a->scored_nodes.n * sizeof(*a->scores)) == 0 &&

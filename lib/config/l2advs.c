@@ -78,7 +78,8 @@ static size_t class_of(struct build *b, struct table *classes, const struct l2ad
 
 	if (in->n_preferred > 0)
 		buf_printf(&key, "%s\n", in->obj.meta.name);
-	buf_printf(&key, "%zu\n%s\n", nodes->id, selectors_key(&in->service_selectors, b->scratch));
+	buf_printf(&key, "%zu %s\n%s\n", nodes->id, in->conflict_policy,
+		   selectors_key(&in->service_selectors, b->scratch));
 	for (size_t i = 0; i < interfaces.n; i++)
 		buf_printf(&key, "%s\n", interfaces.items[i]);
 	uintptr_t class = (uintptr_t)table_find(classes, buf_str(&key));
@@ -121,6 +122,7 @@ static struct l2_work build_l2adv(struct build *b, struct table *classes,
 		.interfaces = copy_strs(b->arena, &in->interfaces),
 		.nodes = nodes->names,
 		.service_selectors = copy_selectors(b->arena, &in->service_selectors),
+		.refuse_conflict = strcmp(in->conflict_policy, "Refuse") == 0,
 	};
 	score_nodes(b, in, nodes, out);
 	return (struct l2_work){out, class_of(b, classes, in, nodes)};

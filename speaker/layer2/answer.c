@@ -89,6 +89,7 @@ static enum responder_verdict arp_judge(struct responder *r, const struct respon
 
 	if (mac_is_ours(r, &q->sender_mac))
 		return RESPONDER_OWN;
+	probes_heard(r->probes, &q->sender_ip, &q->sender_mac, link->ifindex, now);
 	addr = responder_find_address(r, &q->sender_ip);
 	if (addr && address_allows(addr, link))
 		return claim_add(r, &q->sender_ip, &q->sender_mac, link->ifindex, now);
@@ -164,6 +165,8 @@ static enum responder_verdict ndp_judge(struct responder *r, const struct respon
 
 	if (mac_is_ours(r, q->has_lla ? &q->lla : &q->eth_src))
 		return RESPONDER_OWN;
+	probes_heard(r->probes, q->type == NDP_SOLICIT ? &q->src : &q->target,
+		     q->has_lla ? &q->lla : &q->eth_src, link->ifindex, now);
 	if (q->type != NDP_SOLICIT) {
 		if (here && q->has_lla)
 			return claim_add(r, &q->target, &q->lla, link->ifindex, now);

@@ -37,10 +37,11 @@ void responder_burst_all(struct responder *r, usec_t now, usec_t spread)
 usec_t responder_deadline(const struct responder *r)
 {
 	const struct deadline *d = deadlines_first(&r->deadlines);
+	usec_t probes = probes_deadline(r->probes);
 
 	if (r->sending)
 		return 0;
-	return d ? d->due : USEC_NEVER;
+	return d && d->due < probes ? d->due : probes;
 }
 
 /* A round is complete: when is the next. */
@@ -129,6 +130,8 @@ static bool round_next(struct responder *r, struct l2_frame *out)
 
 bool responder_output(struct responder *r, usec_t now, struct l2_frame *out)
 {
+	if (probes_output(r->probes, r->links, r->n_links, now, out))
+		return true;
 	for (;;) {
 		if (!r->sending) {
 			struct deadline *d = deadlines_first(&r->deadlines);

@@ -48,8 +48,7 @@ struct port {
 struct l2_io {
 	struct ev_loop *loop;
 	struct responder *responder;
-	void (*on_claim)(void *user, const struct responder_claim *claim);
-	void *user;
+	struct l2_callbacks cb;
 	struct port **ports;
 	size_t n_ports, cap_ports;
 	struct memberships *memberships;
@@ -111,11 +110,14 @@ static void groups_flush(struct l2_io *io)
 void l2_io_flush(struct l2_io *io)
 {
 	struct l2_frame frame;
+	struct responder_probe result;
 	usec_t now = clock_now(), due;
 
 	groups_flush(io);
 	for (int i = 0; i < FRAMES_PER_FLUSH && responder_output(io->responder, now, &frame); i++)
 		frame_send(io, &frame);
+	while (responder_probe_next(io->responder, &result))
+		io->cb.on_probe(io->cb.user, &result);
 	ev_timer_stop(io->loop, &io->timer);
 	due = responder_deadline(io->responder);
 	if (due == USEC_NEVER)
@@ -138,8 +140,7 @@ static void claims_tell(struct l2_io *io)
 	struct responder_claim claim;
 
 	while (responder_claim_next(io->responder, &claim))
-		if (io->on_claim)
-			io->on_claim(io->user, &claim);
+		io->cb.on_claim(io->cb.user, &claim);
 }
 
 /* One frame; false when none is waiting. */
@@ -175,6 +176,8 @@ static void on_frames(struct ev_loop *loop, ev_io *w, int revents)
 	for (int i = 0; i < FRAMES_PER_WAKE; i++)
 		if (!receive_one(s, now))
 			break;
+	if (responder_deadline(s->port->io->responder) <= now) /* somebody answered a probe */
+		l2_io_flush(s->port->io);
 }
 
 /* ---- interfaces ---- */
@@ -331,15 +334,13 @@ static void on_retry(struct ev_loop *loop, ev_timer *w, int revents)
 /* ---- life ---- */
 
 struct l2_io *l2_io_new(struct ev_loop *loop, struct responder *responder,
-			void (*on_claim)(void *user, const struct responder_claim *claim),
-			void *user)
+			const struct l2_callbacks *cb)
 {
 	struct l2_io *io = xcalloc(1, sizeof(*io));
 
 	io->loop = loop;
 	io->responder = responder;
-	io->on_claim = on_claim;
-	io->user = user;
+	io->cb = *cb;
 	io->memberships = memberships_new();
 	ev_timer_init(&io->timer, on_timer, 0., 0.);
 	io->timer.data = io;

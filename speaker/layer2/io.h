@@ -11,11 +11,16 @@
 struct ev_loop;
 struct l2_io;
 
-/* The responder stays the caller's and outlives this. on_claim (may be NULL): a frame said that an
- * announced address is somebody else's. */
+struct l2_callbacks {
+	/* A frame said that an announced address is somebody else's. */
+	void (*on_claim)(void *user, const struct responder_claim *claim);
+	void (*on_probe)(void *user, const struct responder_probe *result);
+	void *user;
+};
+
+/* The responder stays the caller's and outlives this. */
 struct l2_io *l2_io_new(struct ev_loop *loop, struct responder *responder,
-			void (*on_claim)(void *user, const struct responder_claim *claim),
-			void *user);
+			const struct l2_callbacks *cb);
 struct l2_io *l2_io_free(struct l2_io *io);
 /* Open and close sockets as the interfaces say, and tell the responder. */
 void l2_io_set_links(struct l2_io *io, const struct links *links);

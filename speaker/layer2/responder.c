@@ -16,6 +16,7 @@ struct responder *responder_new(const struct responder_options *opt)
 	struct responder *r = xcalloc(1, sizeof(*r));
 
 	r->opt = *opt;
+	r->probes = probes_new(opt->random);
 	table_init(&r->services);
 	table_init(&r->addresses);
 	table_init(&r->counts);
@@ -46,6 +47,7 @@ struct responder *responder_free(struct responder *r)
 	table_for_each (&r->counts, c)
 		free(c->value);
 	groups_fini(r);
+	probes_free(r->probes);
 	table_fini(&r->services);
 	table_fini(&r->addresses);
 	table_fini(&r->counts);
@@ -278,4 +280,29 @@ void responder_hush(struct responder *r, const char *service)
 		if (addr->n_bindings == 1)
 			burst_forget(r, addr);
 	}
+}
+
+/* ---- probes ---- */
+
+void responder_probe(struct responder *r, const struct announce_l2_ip *where, usec_t now)
+{
+	unsigned *ifindexes = xcalloc(r->n_links, sizeof(*ifindexes));
+	size_t n = 0;
+
+	for (size_t i = 0; i < r->n_links; i++)
+		if (link_carries(&r->links[i], where->ip.family) &&
+		    where_allows(where, r->links[i].name))
+			ifindexes[n++] = r->links[i].ifindex;
+	probes_start(r->probes, &where->ip, ifindexes, n, now);
+	free(ifindexes);
+}
+
+void responder_set_nodes(struct responder *r, const struct ip *nodes, size_t n)
+{
+	probes_set_nodes(r->probes, nodes, n);
+}
+
+bool responder_probe_next(struct responder *r, struct responder_probe *out)
+{
+	return probes_next(r->probes, out);
 }

@@ -101,6 +101,21 @@ struct responder_claim {
 };
 bool responder_claim_next(struct responder *r, struct responder_claim *out);
 
+/*
+ * Find out whether another station uses an address before it is announced for the first time, on
+ * the interfaces where it would be. The verdict comes within a second.
+ */
+void responder_probe(struct responder *r, const struct announce_l2_ip *where, usec_t now);
+/* The addresses of the cluster's nodes, whose claims do not count. */
+void responder_set_nodes(struct responder *r, const struct ip *nodes, size_t n);
+struct responder_probe {
+	struct ip ip;
+	bool taken;
+	struct mac mac; /* of the station that uses it */
+	unsigned ifindex;
+};
+bool responder_probe_next(struct responder *r, struct responder_probe *out);
+
 /* Counters of one address; they outlive its announcement. NULL: never announced. */
 struct responder_counts {
 	struct ip ip;

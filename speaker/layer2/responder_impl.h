@@ -7,6 +7,7 @@
 
 #include "metallb/deadlines.h"
 #include "metallb/table.h"
+#include "speaker/layer2/probe.h"
 #include "speaker/layer2/responder.h"
 
 struct address {
@@ -50,6 +51,8 @@ struct responder {
 	bool groups_dirty;
 	struct responder_group *group_ops;
 	size_t n_group_ops, cap_group_ops, next_group_op;
+
+	struct probes *probes;
 
 	struct responder_claim claims[RESPONDER_CLAIMS_MAX];
 	size_t n_claims;

@@ -95,10 +95,12 @@ static void l2advertisement_is_decoded(void **state)
 
 	assert_string_equal(a->pools.items[0], "p");
 	assert_string_equal(a->interfaces.items[0], "eth0");
+	assert_string_equal(a->conflict_policy, "Warn");
 	assert_int_equal(a->preferred[0].weight, 100);
 	assert_int_equal(a->n_preferred, 1);
 	api_object_free(&a->obj);
 	a = decode_ok(API_L2ADVERTISEMENT, "{" META "}");
+	assert_string_equal(a->conflict_policy, "Warn");
 	api_object_free(&a->obj);
 }
 
@@ -292,6 +294,8 @@ static void refusals_name_object_and_field(void **state)
 		 "\"preference\":{}}]}}",
 		 "L2Advertisement n/x: spec.preferredNodeSelectors[0].weight: 101 is more than "
 		 "100"},
+		{API_L2ADVERTISEMENT, "{" META ",\"spec\":{\"conflictPolicy\":\"warn\"}}",
+		 "L2Advertisement n/x: spec.conflictPolicy: unknown value \"warn\""},
 		{API_L2ADVERTISEMENT,
 		 "{" META ",\"spec\":{\"nodeSelectors\":[{\"matchExpressions\":"
 		 "[{\"key\":\"a\"}]}]}}",

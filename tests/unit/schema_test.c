@@ -72,6 +72,8 @@ static void verdicts(void **state)
 		 "b\":\"c\"},\"annotations\":{\"A/b\":"
 		 "\"any text\",\"?\":\"\"}},\"spec\":{\"addresses\":[]}}",
 		 NULL, "Invalid metadata.labels;Invalid metadata.annotations;"},
+		{API_L2ADVERTISEMENT, SPEC("\"conflictPolicy\":\"Never\""), NULL,
+		 "NotSupported spec.conflictPolicy;"},
 		{API_L2ADVERTISEMENT,
 		 SPEC("\"preferredNodeSelectors\":[{\"weight\":0},{\"weight\":101,\"preference\":"
 		      "{}}]"),
