@@ -20,6 +20,7 @@ struct http_call;
 
 #define HTTP_BODY_MAX        ((size_t)64 << 20) /* of a response that is collected, not streamed */
 #define HTTP_BUSY_MAX        32 /* requests on the wire beside the streams; others queue */
+#define HTTP_PATIENT_MAX     8  /* no patient request starts while so many are on the wire */
 #define HTTP_CONNECT_TIMEOUT (10 * USEC_PER_SEC)
 
 /* Strings are copied; NULL = unset. Files are read again when they change. */
@@ -60,6 +61,7 @@ struct http_request {
 	usec_t idle_timeout;  /* fail when no byte came for so long; 0 = none */
 	usec_t total_timeout; /* 0 = none */
 	bool urgent;          /* do not queue behind others (a lease's renewal) */
+	bool patient;         /* let the others go first (an Event) */
 	/* Streaming: called for each piece; the body is then not collected. false ends the call
 	 * with the error "refused by the reader". */
 	bool (*on_data)(void *user, const void *data, size_t len);

@@ -226,6 +226,8 @@ static struct kube_call *start(struct kube_client *c, const struct request *r)
 						 .total_timeout = KUBE_REQUEST_TIMEOUT,
 						 /* thousands of writes must not cost us the lead */
 						 .urgent = call->resource == &kube_leases,
+						 /* and nobody waits for an Event */
+						 .patient = call->resource == &kube_events,
 						 .on_done = on_done,
 						 .user = call,
 					 });

@@ -56,7 +56,7 @@ struct sock {
 enum place { CALL_QUEUED, CALL_STARTED, CALL_DONE };
 
 struct http_call {
-	struct list in_http; /* in http.queued, .started or .done */
+	struct list in_http; /* in http.queued, .patient, .started or .done */
 	struct http *http;
 	struct pool *pool;       /* while STARTED */
 	struct http_request req; /* its strings are copies */
@@ -74,7 +74,7 @@ struct http_call {
 
 struct http {
 	struct ev_loop *loop;
-	struct list pools, queued, started, done;
+	struct list pools, queued, patient, started, done;
 	struct pool *current[POOL_KINDS]; /* these take new requests */
 	size_t n_busy;                    /* started, not streaming */
 	int inside;
@@ -600,6 +600,8 @@ static void launch_queued(struct http *h)
 			return;
 		call_launch(c);
 	}
+	while (h->n_busy < HTTP_PATIENT_MAX && !list_is_empty(&h->patient))
+		call_launch(container_of(h->patient.next, struct http_call, in_http));
 }
 
 /* Collect what curl has finished. */
@@ -694,7 +696,7 @@ struct http_call *http_start(struct http *h, const struct http_request *request)
 	if (goes_first(c))
 		list_add_head(&h->queued, &c->in_http);
 	else
-		list_add_tail(&h->queued, &c->in_http);
+		list_add_tail(request->patient ? &h->patient : &h->queued, &c->in_http);
 	if (h->inside == 0)
 		launch_queued(h);
 	return c;
@@ -709,7 +711,7 @@ struct http_call *http_cancel(struct http_call *c)
 		return NULL;
 	}
 	/* A place on the wire is free now; the loop hands it on. */
-	if (!list_is_empty(&c->http->queued))
+	if (!list_is_empty(&c->http->queued) || !list_is_empty(&c->http->patient))
 		ev_timer_start(c->http->loop, &c->http->work);
 	call_free(c);
 	return NULL;
@@ -724,7 +726,7 @@ struct http_call *http_abandon(struct http_call *c)
 
 size_t http_call_count(const struct http *h)
 {
-	const struct list *const lists[] = {&h->queued, &h->started, &h->done};
+	const struct list *const lists[] = {&h->queued, &h->patient, &h->started, &h->done};
 	size_t n = 0;
 
 	for (size_t i = 0; i < ARRAY_SIZE(lists); i++) {
@@ -783,6 +785,7 @@ struct http *http_new(struct ev_loop *loop, const struct http_options *o, struct
 	h->loop = loop;
 	list_init(&h->pools);
 	list_init(&h->queued);
+	list_init(&h->patient);
 	list_init(&h->started);
 	list_init(&h->done);
 	ev_timer_init(&h->work, on_work, 0., 0.);
@@ -814,7 +817,7 @@ struct http *http_free(struct http *h)
 	if (!h)
 		return NULL;
 	assert(h->inside == 0);
-	struct list *const lists[] = {&h->queued, &h->started, &h->done};
+	struct list *const lists[] = {&h->queued, &h->patient, &h->started, &h->done};
 	struct list *pos, *tmp;
 
 	for (size_t i = 0; i < ARRAY_SIZE(lists); i++)

@@ -5,7 +5,7 @@
  *	kube_probe KUBECONFIG watch PLURAL     add|update|delete KEY, synced N, state TEXT
  *	kube_probe KUBECONFIG get PATH	       status and body length, or the error
  *	kube_probe KUBECONFIG lease NS/NAME ID	started, stopped, leader ID
- *	kube_probe KUBECONFIG crowd NS/NAME ID	lease, behind a hundred other requests
+ *	kube_probe KUBECONFIG crowd NS/NAME ID	lease, behind a hundred other requests and an Event
  *	kube_probe KUBECONFIG event NS/NAME N	N Events about one Service, then as they are told
  */
 #include <ev.h>
@@ -165,13 +165,16 @@ static int lease(char *key, const char *identity)
 	return 0;
 }
 
-/* More requests than go at once, then the lease. */
+/* More requests than go at once, an Event among them, then the lease. */
 static int crowd(char *key, const char *identity)
 {
-	struct kube_ref ref = {.resource = &kube_events, .ns = "ns", .name = "e"};
+	struct kube_ref ref = {.resource = &kube_services, .ns = "ns", .name = "s"};
+	struct kube_ref event = {.resource = &kube_events, .ns = "ns", .name = "e"};
 
+	kube_client_create(client, &event, "{}", NULL, NULL); /* the first may start */
 	for (int i = 0; i < 100; i++)
 		kube_client_create(client, &ref, "{}", NULL, NULL);
+	kube_client_create(client, &event, "{}", NULL, NULL);
 	return lease(key, identity);
 }
 

@@ -104,6 +104,10 @@ def is_event(request):
 	return "/events" in request.url_path
 
 
+def is_write(request):
+	return is_event(request) or "/services" in request.url_path
+
+
 def test_the_same_event_many_times(api, probe):
 	bodies = []
 
@@ -206,10 +210,18 @@ def test_lease_does_not_queue_behind_other_requests(api, probe):
 	def hang(request):
 		gate.wait(10)
 		request.answer(201, {})
-	api.script.extend(Step(hang, matching=is_event) for _ in range(100))
+	api.script.extend(Step(hang, matching=is_write) for _ in range(102))
 	p = probe(api.url, "crowd", "ns/lead", "one")
 	p.wait("started")
 	time.sleep(4)  # past the renew deadline
-	assert sum("/events" in path for _, _, path, _ in api.requests) == 32
+	paths = [path for _, _, path, _ in api.requests]
+	assert sum("/services" in path for path in paths) == 31
+	# The Event that came when nothing else was to be sent is on its way; the other lets all the rest go first.
+	assert sum("/events" in path for path in paths) == 1
 	gate.set()
 	assert "stopped" not in p.drain()
+	deadline = time.monotonic() + 10
+	while len(writes := [path for _, _, path, _ in api.requests if "/services" in path or "/events" in path]) < 102:
+		assert time.monotonic() < deadline, len(writes)
+		time.sleep(0.05)
+	assert "/events" not in writes[1:-8] and sum("/events" in path for path in writes[-8:]) == 1
