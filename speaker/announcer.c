@@ -417,6 +417,23 @@ static void on_members(void *user)
 	announcer_wake(an);
 }
 
+static void on_unreached(void *user, const char *node, const struct ip *ip)
+{
+	struct announcer *an = user;
+	struct kube_event_object own = {
+		.resource = &kube_pods, .ns = an->opt->ns, .name = an->opt->pod_name, .uid = ""};
+	char text[IP_STR_MAX];
+
+	ip_format(ip, text);
+	log_warn("gossip: a Ready speaker is not reached", "node", node, "address", text, NULL);
+	if (*own.name)
+		kube_recorder_eventf(an->recorder, &own, "Warning", "gossipUnreachable",
+				     "node %s does not reach the speaker of node %s (%s) by "
+				     "gossip: are TCP and UDP port 7946 open between them, and "
+				     "have both the same key?",
+				     an->opt->node_name, node, text);
+}
+
 static void on_claim(void *user, const struct responder_claim *claim)
 {
 	struct announcer *an = user;
@@ -461,6 +478,7 @@ bool announcer_new(struct ev_loop *loop, struct kube_client *client, const struc
 	struct announcer *an = xcalloc(1, sizeof(*an));
 	struct responder_options responder = {opt->refresh, &random_system};
 	struct l2_callbacks l2 = {on_claim, on_probe, an};
+	struct members_callbacks members = {on_members, on_unreached, an};
 	int r;
 
 	an->loop = loop;
@@ -487,7 +505,7 @@ bool announcer_new(struct ev_loop *loop, struct kube_client *client, const struc
 	r = netlink_new(loop, an->links, on_links, an, &an->netlink);
 	if (r < 0)
 		err_set(err, "cannot follow the network interfaces: %s", strerror(-r));
-	if (r < 0 || !members_new(loop, opt, on_members, an, &an->members, err)) {
+	if (r < 0 || !members_new(loop, opt, &members, &an->members, err)) {
 		announcer_free(an);
 		return false;
 	}

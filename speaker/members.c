@@ -12,6 +12,7 @@
 
 #include "metallb/log.h"
 #include "metallb/metrics.h"
+#include "metallb/table.h"
 #include "metallb/xalloc.h"
 #include "speaker/gather.h"
 #include "speaker/gossip/gossip.h"
@@ -23,18 +24,29 @@
 #define REJOIN_S      15.
 #define KEY_WAIT_S    1. /* between looks for a key that is not there yet */
 #define SETTLE_S      3.
+#define TELL_AFTER    2 /* rounds of joining */
+#define TELL_ROUNDS   8
+
+/* The pod of another speaker. */
+struct other {
+	struct ip ip;
+	char *node;
+	bool ready;
+};
 
 struct members {
 	struct ev_loop *loop;
 	const struct options *opt;
 	void (*on_change)(void *user);
+	void (*on_unreached)(void *user, const char *node, const struct ip *ip);
 	void *user;
 	struct gossip *gossip; /* NULL: not configured, or its key is not there yet */
 	struct gsp_keyring ring;
 	uint16_t port;
 	struct ip own;
-	struct ip *pods; /* addresses of the other speakers' pods */
+	struct other *pods;
 	size_t n_pods, cap_pods;
+	struct table unreached; /* address as text -> rounds that its Ready pod was no member */
 	ev_timer rejoin, settle;
 	bool pods_known, settled;
 	bool trusted; /* gossip's list, not the pods' readiness, is what counts */
@@ -212,12 +224,35 @@ static size_t join_missing(struct members *m)
 	size_t missing = 0;
 
 	for (size_t i = 0; i < m->n_pods; i++) {
-		if (address_is_member(m, &m->pods[i]))
+		if (address_is_member(m, &m->pods[i].ip))
 			continue;
 		missing++;
-		gossip_join(m->gossip, &m->pods[i], m->port);
+		gossip_join(m->gossip, &m->pods[i].ip, m->port);
 	}
 	return missing;
+}
+
+/*
+ * One more round is over. A pod that is Ready but no member for some of them is told, and again
+ * every now and then: something between the nodes drops gossip.
+ */
+static void count_unreached(struct members *m)
+{
+	for (size_t i = 0; i < m->n_pods; i++) {
+		const struct other *o = &m->pods[i];
+		char text[IP_STR_MAX];
+
+		ip_format(&o->ip, text);
+		uintptr_t rounds = (uintptr_t)table_find(&m->unreached, text) + 1;
+
+		if (!o->ready || address_is_member(m, &o->ip)) {
+			table_del(&m->unreached, text);
+			continue;
+		}
+		table_set(&m->unreached, text, (void *)rounds);
+		if (rounds % TELL_ROUNDS == TELL_AFTER)
+			m->on_unreached(m->user, o->node, &o->ip);
+	}
 }
 
 static void rejoin_every(struct members *m, double seconds)
@@ -256,6 +291,7 @@ static void on_rejoin(struct ev_loop *loop, ev_timer *w, int revents)
 	(void)revents;
 	if (m->gossip) {
 		key_refresh(m);
+		count_unreached(m);
 	} else {
 		if (key_is_missing(m))
 			return;
@@ -277,13 +313,19 @@ static void on_settle(struct ev_loop *loop, ev_timer *w, int revents)
 	settled_now(w->data, "timeout");
 }
 
+static void pods_clear(struct members *m)
+{
+	while (m->n_pods > 0)
+		free(m->pods[--m->n_pods].node);
+}
+
 void members_set_pods(struct members *m, const struct watches *w)
 {
 	const struct kube_store *store = watches_store(w, WATCH_PODS);
 	const struct pod *pod;
 	size_t pos = 0;
 
-	m->n_pods = 0;
+	pods_clear(m);
 	while ((pod = kube_store_next(store, &pos, NULL)) && m->n_pods < PODS_MAX) {
 		struct ip ip;
 
@@ -291,7 +333,7 @@ void members_set_pods(struct members *m, const struct watches *w)
 		    strcmp(pod->node_name, m->opt->node_name) == 0)
 			continue;
 		ARRAY_GROW(m->pods, m->n_pods, m->cap_pods);
-		m->pods[m->n_pods++] = ip;
+		m->pods[m->n_pods++] = (struct other){ip, xstrdup(pod->node_name), pod->ready};
 	}
 	if (m->gossip && join_missing(m) == 0)
 		settled_now(m, "nobody to join");
@@ -328,15 +370,17 @@ struct strs members_list(const struct members *m, const struct watches *w, struc
 
 /* ---- life ---- */
 
-bool members_new(struct ev_loop *loop, const struct options *opt, void (*on_change)(void *user),
-		 void *user, struct members **out, struct err *err)
+bool members_new(struct ev_loop *loop, const struct options *opt,
+		 const struct members_callbacks *callbacks, struct members **out, struct err *err)
 {
 	struct members *m = xcalloc(1, sizeof(*m));
 
 	m->loop = loop;
 	m->opt = opt;
-	m->on_change = on_change;
-	m->user = user;
+	m->on_change = callbacks->on_change;
+	m->on_unreached = callbacks->on_unreached;
+	m->user = callbacks->user;
+	table_init(&m->unreached);
 	ev_timer_init(&m->rejoin, on_rejoin, REJOIN_S, REJOIN_S);
 	m->rejoin.data = m;
 	ev_timer_init(&m->settle, on_settle, SETTLE_S, 0.);
@@ -374,7 +418,9 @@ struct members *members_free(struct members *m)
 	ev_timer_stop(m->loop, &m->rejoin);
 	ev_timer_stop(m->loop, &m->settle);
 	gossip_free(m->gossip);
+	pods_clear(m);
 	free(m->pods);
+	table_fini(&m->unreached);
 	free(m);
 	return NULL;
 }

@@ -10,15 +10,23 @@
 #include "metallb/api.h"
 #include "metallb/arena.h"
 #include "metallb/err.h"
+#include "metallb/ip.h"
 #include "speaker/options.h"
 #include "speaker/watches.h"
 
 struct ev_loop;
 struct members;
 
-/* on_change: the list may be another now. false with the reason when gossip cannot be started. */
-bool members_new(struct ev_loop *loop, const struct options *opt, void (*on_change)(void *user),
-		 void *user, struct members **out, struct err *err);
+struct members_callbacks {
+	void (*on_change)(void *user); /* the list may be another now */
+	/* a speaker is Ready, but gossip has not reached it for half a minute */
+	void (*on_unreached)(void *user, const char *node, const struct ip *ip);
+	void *user;
+};
+
+/* false with the reason when gossip cannot be started. */
+bool members_new(struct ev_loop *loop, const struct options *opt,
+		 const struct members_callbacks *callbacks, struct members **out, struct err *err);
 struct members *members_free(struct members *m);
 /* Pods are known, or have changed: join those that are no members yet. */
 void members_set_pods(struct members *m, const struct watches *w);

@@ -10,6 +10,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "metallb/clock.h"
 #include "metallb/err.h"
@@ -47,6 +48,7 @@ struct http_end {
 	const char *error;   /* NULL when the response is complete; else what went wrong */
 	usec_t retry_after;  /* 0 when absent */
 	const char *warning; /* or NULL */
+	int64_t date;        /* the server's clock, seconds since 1970; 0: it did not say */
 	const char *body;    /* collected body, NUL-terminated, borrowed; NULL when streamed */
 	size_t body_len;
 };

@@ -29,6 +29,7 @@ struct kube_result {
 	/* The object, the list or the Status; NULL when there is no readable body. */
 	struct json_object *body;
 	const char *warning; /* the server's Warning header, or NULL */
+	int64_t date;        /* the server's clock, seconds since 1970; 0: it did not say */
 };
 
 typedef void (*kube_done_fn)(void *user, const struct kube_result *result);
@@ -55,6 +56,9 @@ struct kube_call *kube_client_list(struct kube_client *c, const struct kube_ref 
 				   void *user);
 struct kube_call *kube_client_create(struct kube_client *c, const struct kube_ref *ref,
 				     const char *body, kube_done_fn done, void *user);
+/* The same with dryRun=All: what the server and its webhooks would say; nothing is stored. */
+struct kube_call *kube_client_try(struct kube_client *c, const struct kube_ref *ref,
+				  const char *body, kube_done_fn done, void *user);
 /* PUT; body carries metadata.resourceVersion for optimistic concurrency (409 on a conflict). */
 struct kube_call *kube_client_update(struct kube_client *c, const struct kube_ref *ref,
 				     const char *body, kube_done_fn done, void *user);

@@ -175,6 +175,7 @@ static void on_done(void *user, const struct http_end *end)
 		.retry_after = end->retry_after,
 		.body = body,
 		.warning = end->warning,
+		.date = end->date,
 	};
 	kube_done_fn done = call->done;
 	void *done_user = call->user;
@@ -279,8 +280,8 @@ struct kube_call *kube_client_list(struct kube_client *c, const struct kube_ref 
 	return start_ref(c, &r, &path);
 }
 
-struct kube_call *kube_client_create(struct kube_client *c, const struct kube_ref *ref,
-				     const char *body, kube_done_fn done, void *user)
+static struct kube_call *create(struct kube_client *c, const struct kube_ref *ref, bool dry_run,
+				const char *body, kube_done_fn done, void *user)
 {
 	struct kube_ref collection = {.resource = ref->resource, .ns = ref->ns};
 	struct buf path = {0};
@@ -292,7 +293,21 @@ struct kube_call *kube_client_create(struct kube_client *c, const struct kube_re
 			    .user = user};
 
 	kube_path(&collection, &path);
+	if (dry_run)
+		kube_path_query(&path, "dryRun", "All");
 	return start_ref(c, &r, &path);
+}
+
+struct kube_call *kube_client_create(struct kube_client *c, const struct kube_ref *ref,
+				     const char *body, kube_done_fn done, void *user)
+{
+	return create(c, ref, false, body, done, user);
+}
+
+struct kube_call *kube_client_try(struct kube_client *c, const struct kube_ref *ref,
+				  const char *body, kube_done_fn done, void *user)
+{
+	return create(c, ref, true, body, done, user);
 }
 
 struct kube_call *kube_client_update(struct kube_client *c, const struct kube_ref *ref,

@@ -67,6 +67,7 @@ struct http_call {
 	char error[CURL_ERROR_SIZE];
 	const char *refusal; /* our own reason to end it */
 	usec_t retry_after;
+	int64_t date; /* of the server, seconds since 1970; 0: it did not say */
 	int status;
 	enum place place;
 	bool cancelled; /* inside a callback: to be dropped by settle() */
@@ -228,6 +229,14 @@ static void keep_warning(struct http_call *c, const char *line, size_t len)
 		c->warning = xstrndup(start + 1, (size_t)(end - start - 1));
 }
 
+static void keep_date(struct http_call *c, const char *text, size_t len)
+{
+	_cleanup_free_ char *date = xstrndup(text, len);
+	time_t t = curl_getdate(date, NULL);
+
+	c->date = t > 0 ? t : 0;
+}
+
 static size_t on_header(char *line, size_t size, size_t n, void *user)
 {
 	struct http_call *c = user;
@@ -239,6 +248,8 @@ static size_t on_header(char *line, size_t size, size_t n, void *user)
 		return 0;
 	if (len >= 8 && strncasecmp(line, "warning:", 8) == 0)
 		keep_warning(c, line, len);
+	if (len >= 5 && strncasecmp(line, "date:", 5) == 0)
+		keep_date(c, line + 5, len - 5);
 	if (len > 2 || (len > 0 && line[0] != '\r' && line[0] != '\n'))
 		return len;
 	curl_easy_getinfo(c->easy, CURLINFO_RESPONSE_CODE, &status);
@@ -654,6 +665,7 @@ static void call_tell(struct http_call *c)
 				       .error = c->refusal,
 				       .retry_after = c->retry_after,
 				       .warning = c->warning,
+				       .date = c->date,
 				       .body = c->req.on_data ? NULL : buf_str(&c->body),
 				       .body_len = c->body.len,
 			       });

@@ -18,12 +18,14 @@ struct cli_options {
 	bool cluster;       /* plan: read from the API server */
 	const char *kubeconfig, *context;
 	const char *lb_class;
+	const char *fix; /* doctor: what to mend; NULL: only look */
 	char **paths;
 	size_t n_paths;
 };
 
 int cli_validate(const struct cli_options *opt); /* validate.c */
 int cli_convert(const struct cli_options *opt);  /* convert.c */
+int cli_doctor(const struct cli_options *opt);   /* doctor.c */
 int cli_plan(const struct cli_options *opt);     /* plan.c */
 
 /* Print a JSON value as JSON or YAML. */

@@ -15,6 +15,8 @@ static const char help[] =
 	"  validate FILE...       what admission would say to these manifests, offline\n"
 	"  plan FILE...           which Service gets which address, who announces it, and why not\n"
 	"  plan --cluster         the same for a running cluster\n"
+	"  doctor                 what in a cluster is in our way, and what to do about it\n"
+	"  doctor --fix strict-arp  set strictARP in kube-proxy's configuration\n"
 	"  convert FILE...        the ConfigMap of MetalLB v0.9 to v0.12 as resources\n"
 	"\n"
 	"options:\n"
@@ -30,7 +32,7 @@ static const char help[] =
 	"      --version, --help\n"
 	"\n"
 	"exit status: 0 fine; 1 validate found errors, plan --before found changes, convert met\n"
-	"something that MetalLB did not know; 2 trouble\n";
+	"something that MetalLB did not know, doctor found something bad; 2 trouble\n";
 
 static int usage_error(const char *what, const char *arg)
 {
@@ -73,6 +75,7 @@ enum {
 	OPT_CLUSTER,
 	OPT_KUBECONFIG,
 	OPT_CONTEXT,
+	OPT_FIX,
 	OPT_VERSION
 };
 
@@ -85,6 +88,7 @@ static const struct option longs[] = {
 	{"cluster", no_argument, NULL, OPT_CLUSTER},
 	{"kubeconfig", required_argument, NULL, OPT_KUBECONFIG},
 	{"context", required_argument, NULL, OPT_CONTEXT},
+	{"fix", required_argument, NULL, OPT_FIX},
 	{"version", no_argument, NULL, OPT_VERSION},
 	{"help", no_argument, NULL, 'h'},
 	{NULL, 0, NULL, 0},
@@ -120,6 +124,9 @@ static int parse_option(struct cli_options *opt, int c)
 	case OPT_CONTEXT:
 		opt->context = optarg;
 		return -1;
+	case OPT_FIX:
+		opt->fix = optarg;
+		return -1;
 	case OPT_VERSION:
 		puts("kubectl-metallb " METALLB_VERSION);
 		return 0;
@@ -149,6 +156,11 @@ static int run(const struct cli_options *opt, const char *command)
 		if (opt->n_paths == 0)
 			return usage_error("convert needs a file", NULL);
 		return cli_convert(opt);
+	}
+	if (strcmp(command, "doctor") == 0) {
+		if (opt->n_paths > 0)
+			return usage_error("doctor takes no file", NULL);
+		return cli_doctor(opt);
 	}
 	return usage_error("no such command", command);
 }
