@@ -22,6 +22,7 @@ struct kube_lease_spec {
 	/* 0 = the values above; duration > renew > retry * 1.2, duration a whole number of seconds
 	 */
 	usec_t duration, renew, retry;
+	bool watch; /* the lease, too: when it is given back a candidate takes it at once */
 	void (*on_started)(void *user); /* we lead now */
 	void (*on_stopped)(void *user); /* we lead no longer; candidates go on trying */
 	void (*on_leader)(void *user, const char *identity); /* somebody (or we) leads; or NULL */

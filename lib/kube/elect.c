@@ -239,6 +239,15 @@ void kube_elect_tick(struct kube_elect *e, usec_t now)
 		go_on(e);
 }
 
+void kube_elect_hint_free(struct kube_elect *e, usec_t now)
+{
+	if (e->leader || e->releasing || e->order != KUBE_ELECT_NOTHING)
+		return;
+	e->must_fetch = true;
+	e->due = now;
+	kube_elect_tick(e, now);
+}
+
 usec_t kube_elect_deadline(const struct kube_elect *e)
 {
 	usec_t due = e->order == KUBE_ELECT_NOTHING ? e->due : answer_by(e);

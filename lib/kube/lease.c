@@ -5,12 +5,14 @@
 #include "metallb/kube_lease.h"
 
 #include <ev.h>
+#include <json-c/json.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "lib/kube/client_impl.h"
 #include "lib/kube/elect.h"
+#include "metallb/kube_informer.h"
 #include "metallb/log.h"
 #include "metallb/xalloc.h"
 
@@ -19,6 +21,8 @@ struct kube_lease {
 	struct kube_elect *elect;
 	struct kube_lease_spec spec; /* ns and name are copies */
 	struct kube_call *call;
+	struct kube_informer *informer; /* NULL: none is wanted */
+	char *selector;
 	ev_timer timer;
 	bool told_leader; /* on_started was called, on_stopped not yet */
 	char *told_holder;
@@ -130,6 +134,47 @@ static void on_timer(struct ev_loop *loop, ev_timer *t, int revents)
 	flush(l);
 }
 
+/* ---- the watch ---- */
+
+static void *decode(struct json_object *o, struct err *err)
+{
+	(void)err;
+	return json_object_get(o);
+}
+
+static void free_value(void *value)
+{
+	json_object_put(value);
+}
+
+static void on_change(void *user, const char *key, void *before, void *after)
+{
+	struct kube_lease *l = user;
+
+	(void)key;
+	(void)before;
+	if (after && kube_json_str(kube_json_get(after, "spec"), "holderIdentity")[0])
+		return;
+	kube_elect_hint_free(l->elect, clock_now());
+	flush(l);
+}
+
+static void watch(struct kube_lease *l)
+{
+	struct kube_informer_spec spec = {
+		.sources = {{&kube_leases, decode}},
+		.n_sources = 1,
+		.ns = l->spec.ns,
+		.free_value = free_value,
+		.on_change = on_change,
+		.user = l,
+	};
+
+	l->selector = xasprintf("metadata.name=%s", l->spec.name);
+	spec.field_selector = l->selector;
+	l->informer = kube_informer_new(l->client, &spec);
+}
+
 struct kube_lease *kube_lease_new(struct kube_client *c, const struct kube_lease_spec *spec,
 				  struct err *err)
 {
@@ -157,6 +202,8 @@ struct kube_lease *kube_lease_new(struct kube_client *c, const struct kube_lease
 	ev_timer_init(&l->timer, on_timer, 0., 0.);
 	l->timer.data = l;
 	ev_timer_start(kube_client_loop(c), &l->timer);
+	if (spec->watch)
+		watch(l);
 	return l;
 }
 
@@ -172,6 +219,8 @@ struct kube_lease *kube_lease_free(struct kube_lease *l)
 {
 	if (!l)
 		return NULL;
+	kube_informer_free(l->informer);
+	free(l->selector);
 	kube_client_cancel(l->call);
 	ev_timer_stop(kube_client_loop(l->client), &l->timer);
 	kube_elect_free(l->elect);

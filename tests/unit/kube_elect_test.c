@@ -188,6 +188,33 @@ static void test_release_hands_over(void **state)
 	json_object_put(s.lease);
 }
 
+/* A watch sees that the lease was given back: no waiting for the next look. A hint is no proof. */
+static void test_hint(void **state)
+{
+	struct server s = {0};
+	struct kube_elect *one = candidate("one"), *two = candidate("two");
+
+	(void)state;
+	settle(one, &s, 0);
+	settle(two, &s, SEC);
+	kube_elect_hint_free(two, SEC + SEC / 10); /* too early: it is held */
+	assert_int_equal(settle(two, &s, SEC + SEC / 10), 1);
+	assert_false(kube_elect_is_held(two, SEC + SEC / 10));
+	assert_int_equal(settle(two, &s, SEC + SEC / 5), 0);
+	kube_elect_release(one, 2 * SEC);
+	settle(one, &s, 2 * SEC);
+	kube_elect_hint_free(one, 2 * SEC); /* it wants it no more */
+	assert_int_equal(settle(one, &s, 2 * SEC), 0);
+	kube_elect_hint_free(two, 2 * SEC + 1);
+	assert_int_equal(settle(two, &s, 2 * SEC + 1), 2);
+	assert_true(kube_elect_is_held(two, 2 * SEC + 1));
+	kube_elect_hint_free(two, 2 * SEC + 2); /* news of before */
+	assert_int_equal(settle(two, &s, 2 * SEC + 2), 0);
+	kube_elect_free(one);
+	kube_elect_free(two);
+	json_object_put(s.lease);
+}
+
 static void test_release_gives_up(void **state)
 {
 	struct server s = {0};
@@ -354,6 +381,7 @@ int main(void)
 		cmocka_unit_test(test_first_one_creates),
 		cmocka_unit_test(test_second_waits_for_the_duration),
 		cmocka_unit_test(test_release_hands_over),
+		cmocka_unit_test(test_hint),
 		cmocka_unit_test(test_release_gives_up),
 		cmocka_unit_test(test_no_answer_ends_it_in_time),
 		cmocka_unit_test(test_lost_answer_of_a_write_that_was_taken),
