@@ -16,6 +16,7 @@
 #define TURN_SERVICES_MAX 500
 #define TURN_TIME_MAX     (5 * USEC_PER_MSEC)
 #define REFRESH_SPREAD    (1 * USEC_PER_SEC)
+#define SETTLE_TIME_MAX   (20 * USEC_PER_SEC) /* a router that is down must not stop a rollout */
 
 #define WITHDRAW_ANNOTATION "metallb.io/withdraw"
 
@@ -38,9 +39,11 @@ bool announcer_is_draining(const struct announcer *an)
 	return sessions_is_draining(an->sessions);
 }
 
-bool announcer_is_ready(const struct announcer *an)
+bool announcer_is_ready(struct announcer *an)
 {
-	return an->ready;
+	if (an->ready && !an->settled)
+		an->settled = sessions_are_settled(an->sessions) || clock_now() >= an->settle_by;
+	return an->settled;
 }
 
 void announcer_sync_metrics(struct announcer *an)
@@ -259,6 +262,7 @@ static void first_pass_done(struct announcer *an)
 	log_info("first pass is complete", "services",
 		 log_int((long long)table_count(&an->records)), NULL);
 	an->ready = true;
+	an->settle_by = clock_now() + SETTLE_TIME_MAX;
 	malloc_trim(0); /* what the first lists took and left behind */
 }
 

@@ -25,8 +25,9 @@ void announcer_leave(struct announcer *an);
 bool announcer_has_left(const struct announcer *an);
 /* BGP routes are being withdrawn with a warning to the routers, which takes its time. */
 bool announcer_is_draining(const struct announcer *an);
-/* The first pass over everything is done. */
-bool announcer_is_ready(const struct announcer *an);
+/* The first pass over everything is done, and what was decided is in force: the BGP sessions that
+ * should be up are and their routers have the routes, or have had their time. Stays so. */
+bool announcer_is_ready(struct announcer *an);
 /* Bring the metrics that are counted elsewhere up to date, before they are read. */
 void announcer_sync_metrics(struct announcer *an);
 

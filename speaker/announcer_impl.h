@@ -52,7 +52,9 @@ struct announcer {
 	char *findings; /* what was last said about the configuration */
 	bool pods_dirty, config_dirty, view_dirty, all_dirty;
 	bool withdraw; /* the mark is on the speakers' DaemonSet */
-	bool ready;
+	bool ready;       /* everything has been looked at once */
+	bool settled;     /* and what was decided was in force once: for /readyz, for good */
+	usec_t settle_by; /* or so much time has passed */
 
 	struct share_index *shares;  /* NULL: every service is elected alone */
 	struct kube_queue *services; /* keys to decide anew */
@@ -114,6 +116,8 @@ void sessions_set_mode(struct sessions *s, enum sessions_mode mode);
 bool sessions_is_draining(const struct sessions *s);
 /* Tell the sessions what changed. */
 void sessions_flush(struct sessions *s);
+/* Each session that should be up is, and its router has all of our routes. */
+bool sessions_are_settled(const struct sessions *s);
 void sessions_sync_metrics(const struct sessions *s);
 /* Names of the peers that get a route of the record here, sorted. In `a`. */
 struct strs sessions_peers_of(const struct sessions *s, const struct record *r, struct arena *a);

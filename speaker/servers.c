@@ -33,7 +33,7 @@ static void on_readyz(struct serve_request *r, void *user)
 	if (announcer_is_ready(s->announcer))
 		serve_reply_text(r, 200, "ok");
 	else
-		serve_reply_text(r, 503, "not all objects are known yet");
+		serve_reply_text(r, 503, "what this node should announce is not in force yet");
 }
 
 static void on_metrics_read(void *user)

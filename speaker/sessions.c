@@ -262,6 +262,18 @@ void sessions_flush(struct sessions *s)
 		peer_routes_set(s, s->peers[i]->name, routes, n);
 }
 
+bool sessions_are_settled(const struct sessions *s)
+{
+	struct bgp_peer_status status;
+
+	for (size_t i = 0; s->bgp && i < bgp_peer_count(s->bgp); i++) {
+		bgp_peer_status_at(s->bgp, i, &status);
+		if (status.state != BGP_ST_ESTABLISHED || status.pending > 0)
+			return false;
+	}
+	return !s->routes_dirty;
+}
+
 void sessions_sync_metrics(const struct sessions *s)
 {
 	metric_bgp_sync(s->bgp);
