@@ -2,7 +2,7 @@
 add_library(operator_certs STATIC certs.c)
 target_link_libraries(operator_certs PUBLIC x509 base PkgConfig::CRYPTO)
 
-add_library(admit_core STATIC review.c convert.c admit.c admit_config.c admit_use.c admit_metallb.c)
+add_library(admit_core STATIC covers.c review.c convert.c admit.c admit_config.c admit_use.c admit_metallb.c)
 target_link_libraries(admit_core PUBLIC config api base PkgConfig::JSONC)
 
 add_library(webhook_rules STATIC webhook_rules.c)

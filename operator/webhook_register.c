@@ -14,6 +14,7 @@
 #include "metallb/kube_informer.h"
 #include "metallb/log.h"
 #include "metallb/xalloc.h"
+#include "operator/covers.h"
 #include "operator/review.h"
 #include "operator/webhook_rules.h"
 
@@ -174,7 +175,7 @@ static void on_crd(void *user, const struct kube_result *result)
 static bool covers(struct json_object *have, const struct buf *want)
 {
 	struct json_object *w = json_tokener_parse(buf_str(want));
-	bool ok = webhook_json_covers(have, w);
+	bool ok = json_covers(have, w);
 
 	json_object_put(w);
 	return ok;

@@ -103,58 +103,6 @@ void webhook_conversion_format(const struct webhook_target *t, struct buf *out)
 const char webhook_conversion_none[] =
 	"{\"spec\":{\"conversion\":{\"strategy\":\"None\",\"webhook\":null}}}";
 
-static bool list_covers(struct json_object *have, struct json_object *want)
-{
-	size_t n = json_object_array_length(want);
-
-	if (!json_object_is_type(have, json_type_array) || json_object_array_length(have) != n)
-		return false;
-	for (size_t i = 0; i < n; i++)
-		if (!webhook_json_covers(json_object_array_get_idx(have, i),
-					 json_object_array_get_idx(want, i)))
-			return false;
-	return true;
-}
-
-/* Entries with a name are a map for the API server: others may be there, in any order. */
-static bool named_list_covers(struct json_object *have, struct json_object *want)
-{
-	size_t n = json_object_is_type(have, json_type_array) ? json_object_array_length(have) : 0;
-
-	for (size_t i = 0; i < json_object_array_length(want); i++) {
-		struct json_object *w = json_object_array_get_idx(want, i);
-		bool found = false;
-
-		for (size_t k = 0; k < n && !found; k++)
-			found = webhook_json_covers(json_object_array_get_idx(have, k), w);
-		if (!found)
-			return false;
-	}
-	return true;
-}
-
-bool webhook_json_covers(struct json_object *have, struct json_object *want)
-{
-	if (json_object_is_type(want, json_type_array)) {
-		struct json_object *first =
-			json_object_array_length(want) ? json_object_array_get_idx(want, 0) : NULL;
-
-		return *review_str(first, "name") ? named_list_covers(have, want)
-						  : list_covers(have, want);
-	}
-	if (!json_object_is_type(want, json_type_object))
-		return json_object_equal(have, want);
-	json_object_object_foreach(want, key, value)
-	{
-		struct json_object *v;
-
-		if (!json_object_is_type(have, json_type_object) ||
-		    !json_object_object_get_ex(have, key, &v) || !webhook_json_covers(v, value))
-			return false;
-	}
-	return true;
-}
-
 /* The entry of our first rule, which judges writes. */
 static struct json_object *first_webhook(struct json_object *configuration)
 {

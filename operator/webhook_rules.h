@@ -43,8 +43,6 @@ void webhook_rules_format(const struct webhook_target *t, struct buf *out);
 void webhook_conversion_format(const struct webhook_target *t, struct buf *out);
 extern const char webhook_conversion_none[];
 
-/* Every member of want is in have with the same value; lists entry by entry. */
-bool webhook_json_covers(struct json_object *have, struct json_object *want);
 /* failurePolicy of what judges writes; "" when there is none. */
 const char *webhook_json_policy(struct json_object *configuration);
 /* The CA bundles, as PEM; NULL when there is none. The caller's to free. */
