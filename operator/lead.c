@@ -1,11 +1,14 @@
 /*
- * Leadership: the Lease metallb-controller, and while it is held the reconciler and the maker of
- * the gossip Secret. Everything is read afresh when leadership begins, so that the addresses that
- * the previous leader gave out are known. Nothing is written without the Lease.
+ * Leadership: the Lease metallb-controller, and while it is held the reconciler, the keeper of the
+ * speakers and the maker of the gossip Secret. Everything is read afresh when leadership begins, so
+ * that the addresses that the previous leader gave out are known. Nothing is written without the
+ * Lease.
  */
 #include "operator/lead.h"
 
+#include <ev.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "metallb/kube_event.h"
@@ -14,7 +17,10 @@
 #include "metallb/xalloc.h"
 #include "operator/metrics.h"
 #include "operator/reconcile.h"
+#include "operator/render.h"
 #include "operator/secret.h"
+#include "operator/settings.h"
+#include "operator/speakers.h"
 #include "operator/webhook.h"
 
 #define LEASE_NAME         "metallb-controller"
@@ -27,8 +33,13 @@ struct lead {
 	struct kube_recorder *recorder;
 	struct kube_lease *lease; /* NULL: without election */
 	struct reconcile *reconcile;
+	char *lb_class; /* that it was made with */
+	enum bgp_backend backend;
+	ev_timer restart; /* of the reconciler, with other settings */
 	struct secret_maker *secret;
+	struct speakers *speakers;
 	struct webhook *webhook;
+	const struct settings *settings;
 	bool leads;
 	void (*done)(void *user);
 	void *user;
@@ -46,15 +57,29 @@ bool lead_may_write(const struct lead *l)
 	return l->leads && (!l->lease || kube_lease_is_held(l->lease, clock_now()));
 }
 
-static void start(void *user)
+static enum bgp_backend wanted_backend(const struct lead *l)
 {
-	struct lead *l = user;
+	return settings_backend(
+		render_backend(settings_metallb(l->settings), l->options->bgp_type));
+}
+
+static const char *wanted_class(const struct lead *l)
+{
+	return render_lb_class(settings_metallb(l->settings), l->options->lb_class);
+}
+
+static void start_reconcile(struct lead *l)
+{
 	const struct options *o = l->options;
+
+	free(l->lb_class);
+	l->lb_class = xstrdup(wanted_class(l));
+	l->backend = wanted_backend(l);
 	struct reconcile_spec spec = {
 		.client = l->client,
 		.recorder = l->recorder,
 		.ns = l->ns,
-		.backend = o->backend,
+		.backend = l->backend,
 		.pod_name = o->pod_name,
 		.services =
 			{
@@ -63,11 +88,34 @@ static void start(void *user)
 					  .avoid_nodes = o->avoid_node_addresses},
 				.remember = o->remember_addresses,
 				.explain = o->explain_pending,
-				.lb_class = o->lb_class,
+				.lb_class = l->lb_class,
 			},
 		.may_write = may_write,
 		.user = l,
 	};
+
+	l->reconcile = reconcile_new(&spec);
+}
+
+static void start_speakers(struct lead *l)
+{
+	struct speakers_spec spec = {
+		.client = l->client,
+		.recorder = l->recorder,
+		.options = l->options,
+		.ns = l->ns,
+		.settings = l->settings,
+		.may_write = may_write,
+		.user = l,
+	};
+
+	l->speakers = speakers_new(&spec);
+}
+
+static void start(void *user)
+{
+	struct lead *l = user;
+	const struct options *o = l->options;
 
 	log_info("leading", NULL);
 	metric_set(operator_metrics.leader, NULL, 1);
@@ -76,9 +124,11 @@ static void start(void *user)
 		webhook_set_leader(l->webhook, true);
 	if (o->webhook_mode == WEBHOOK_ONLY)
 		return;
-	l->reconcile = reconcile_new(&spec);
+	start_reconcile(l);
 	if (o->ml_secret_name[0])
 		l->secret = secret_maker_new(l->client, l->ns, o->ml_secret_name, o->deployment);
+	if (o->manage_speakers && *o->deployment && (*o->pod_name || *o->speaker_image))
+		start_speakers(l);
 }
 
 static void stop(void *user)
@@ -90,8 +140,49 @@ static void stop(void *user)
 	l->leads = false;
 	if (l->webhook)
 		webhook_set_leader(l->webhook, false);
+	ev_timer_stop(kube_client_loop(l->client), &l->restart);
 	l->reconcile = reconcile_free(l->reconcile);
 	l->secret = secret_maker_free(l->secret);
+	l->speakers = speakers_free(l->speakers);
+}
+
+/* ---- other settings ---- */
+
+static bool is_outdated(const struct lead *l)
+{
+	return l->reconcile &&
+	       (l->backend != wanted_backend(l) || strcmp(l->lb_class, wanted_class(l)) != 0);
+}
+
+static void on_restart(struct ev_loop *loop, ev_timer *w, int events)
+{
+	struct lead *l = w->data;
+
+	(void)loop;
+	(void)events;
+	if (!is_outdated(l) || l->done)
+		return;
+	log_info("starting over with other settings", "loadBalancerClass", wanted_class(l), NULL);
+	l->reconcile = reconcile_free(l->reconcile);
+	start_reconcile(l);
+}
+
+/* From the loop: what has flushed is still on the stack. */
+static void on_flushed_for_restart(void *user)
+{
+	struct lead *l = user;
+
+	ev_timer_stop(kube_client_loop(l->client), &l->restart);
+	ev_timer_set(&l->restart, 0., 0.);
+	ev_timer_start(kube_client_loop(l->client), &l->restart);
+}
+
+void lead_touch(struct lead *l)
+{
+	if (l->speakers)
+		speakers_touch(l->speakers);
+	if (is_outdated(l) && !l->done)
+		reconcile_flush(l->reconcile, on_flushed_for_restart, l);
 }
 
 static void on_leader(void *user, const char *identity)
@@ -111,31 +202,35 @@ static char *make_identity(const struct options *o)
 			 random_u32(&random_system), random_u32(&random_system));
 }
 
-struct lead *lead_new(struct kube_client *client, const struct options *options, const char *ns,
-		      struct webhook *webhook, struct err *err)
+struct lead *lead_new(const struct lead_spec *lead, struct err *err)
 {
 	struct lead *l = xcalloc(1, sizeof(*l));
+	const struct options *options = lead->options;
 	_cleanup_free_ char *identity = make_identity(options);
 	struct kube_lease_spec spec = {
-		.ns = ns,
+		.ns = lead->ns,
 		.name = options->webhook_mode == WEBHOOK_ONLY ? WEBHOOK_LEASE_NAME : LEASE_NAME,
 		.identity = identity,
+		.watch = true,
 		.on_started = start,
 		.on_stopped = stop,
 		.on_leader = on_leader,
 		.user = l,
 	};
 
-	l->client = client;
+	l->client = lead->client;
 	l->options = options;
-	l->ns = ns;
-	l->webhook = webhook;
-	l->recorder = kube_recorder_new(client, "metallb-controller", NULL);
+	l->ns = lead->ns;
+	l->webhook = lead->webhook;
+	l->settings = lead->settings;
+	ev_init(&l->restart, on_restart);
+	l->restart.data = l;
+	l->recorder = kube_recorder_new(l->client, "metallb-controller", NULL);
 	if (!options->leader_elect) {
 		start(l);
 		return l;
 	}
-	l->lease = kube_lease_new(client, &spec, err);
+	l->lease = kube_lease_new(l->client, &spec, err);
 	return l->lease ? l : lead_free(l);
 }
 
@@ -143,8 +238,11 @@ struct lead *lead_free(struct lead *l)
 {
 	if (!l)
 		return NULL;
+	ev_timer_stop(kube_client_loop(l->client), &l->restart);
 	reconcile_free(l->reconcile);
 	secret_maker_free(l->secret);
+	speakers_free(l->speakers);
+	free(l->lb_class);
 	kube_lease_free(l->lease);
 	kube_recorder_free(l->recorder);
 	free(l);

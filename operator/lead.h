@@ -9,13 +9,23 @@
 
 struct lead;
 struct kube_client;
+struct settings;
 struct webhook;
 
-/* options and ns are borrowed, and so is webhook, which is told who leads (NULL: there is none).
- * NULL with the reason when the Lease cannot be set up. */
-struct lead *lead_new(struct kube_client *client, const struct options *options, const char *ns,
-		      struct webhook *webhook, struct err *err);
+/* Everything is borrowed. webhook is told who leads (NULL: there is none). */
+struct lead_spec {
+	struct kube_client *client;
+	const struct options *options;
+	const char *ns;
+	struct webhook *webhook;
+	const struct settings *settings;
+};
+
+/* NULL with the reason when the Lease cannot be set up. */
+struct lead *lead_new(const struct lead_spec *spec, struct err *err);
 struct lead *lead_free(struct lead *l);
+/* The settings have changed. */
+void lead_touch(struct lead *l);
 /* Hand over: finish what must be written, give the Lease back, then call done. */
 void lead_stop(struct lead *l, void (*done)(void *user), void *user);
 /* For metrics: bring gauges up to date. */

@@ -18,6 +18,8 @@
 #include "operator/lead.h"
 #include "operator/metrics.h"
 #include "operator/options.h"
+#include "operator/render.h"
+#include "operator/settings.h"
 #include "operator/webhook.h"
 
 #define STOP_DEADLINE 4. /* seconds for handing over; the webhooks serve on for most of them */
@@ -31,6 +33,7 @@ struct program {
 	struct serve_metrics *metrics;
 	struct serve_tls tls;
 	struct webhook *webhook;
+	struct settings *settings;
 	struct lead *lead;
 	unsigned n_stopping; /* parts that have not told yet that they are done */
 	struct serve_route health_routes[2];
@@ -181,6 +184,37 @@ static bool connect_kube(struct program *p, struct err *err)
 	return p->client != NULL;
 }
 
+/* The MetalLB resource may say something else than our flags. */
+static void on_settings(void *user)
+{
+	struct program *p = user;
+	const struct metallb *m = settings_metallb(p->settings);
+	enum log_level level = p->options.log_level;
+
+	if (log_parse_level(render_log_level(m, p->options.log_level_text), &level))
+		log_set_level(level);
+	if (p->webhook)
+		webhook_set_backend(p->webhook,
+				    settings_backend(render_backend(m, p->options.bgp_type)));
+	if (p->lead)
+		lead_touch(p->lead);
+}
+
+static bool start_lead(struct program *p, struct err *err)
+{
+	struct lead_spec spec = {
+		.client = p->client,
+		.options = &p->options,
+		.ns = p->ns,
+		.webhook = p->webhook,
+	};
+
+	p->settings = settings_new(p->client, p->ns, on_settings, p);
+	spec.settings = p->settings;
+	p->lead = lead_new(&spec, err);
+	return p->lead != NULL;
+}
+
 static bool start(struct program *p, struct err *err)
 {
 	watch_signals(p);
@@ -188,13 +222,13 @@ static bool start(struct program *p, struct err *err)
 	if (!connect_kube(p, err) || !start_metrics(p, err) || !start_webhook(p, err) ||
 	    !start_health(p, err))
 		return false;
-	p->lead = lead_new(p->client, &p->options, p->ns, p->webhook, err);
-	return p->lead != NULL;
+	return start_lead(p, err);
 }
 
 static void program_fini(struct program *p)
 {
 	lead_free(p->lead);
+	settings_free(p->settings);
 	webhook_free(p->webhook);
 	serve_metrics_free(p->metrics);
 	serve_free(p->health);

@@ -9,7 +9,7 @@
 #include "metallb/buf.h"
 #include "metallb/xalloc.h"
 
-enum flag_type { FLAG_TEXT, FLAG_BOOL, FLAG_PORT };
+enum flag_type { FLAG_TEXT, FLAG_BOOL, FLAG_NUMBER };
 
 struct flag {
 	const char *name, *env, *initial, *help;
@@ -30,9 +30,9 @@ static const struct flag flags[] = {
 	{"log-level", NULL, "info", "all, debug, info, warn, error or none", FLAG_TEXT,
 	 AT(log_level_text)},
 	{"log-format", NULL, "json", "json or text", FLAG_TEXT, AT(log_format_text)},
-	{"port", NULL, "9120", "HTTPS port of the metrics; 0 = off", FLAG_PORT, AT(port)},
+	{"port", NULL, "9120", "HTTPS port of the metrics; 0 = off", FLAG_NUMBER, AT(port)},
 	{"health-probe-port", NULL, "17472", "HTTP port of /healthz and /readyz; 0 = off",
-	 FLAG_PORT, AT(health_port)},
+	 FLAG_NUMBER, AT(health_port)},
 	{"lb-class", NULL, "", "serve only Services of this loadBalancerClass", FLAG_TEXT,
 	 AT(lb_class)},
 	{"ml-secret-name", "METALLB_ML_SECRET_NAME", "",
@@ -45,7 +45,7 @@ static const struct flag flags[] = {
 	 FLAG_BOOL, AT(leader_elect)},
 	{"webhook-mode", NULL, "enabled", "enabled, disabled or onlywebhook", FLAG_TEXT,
 	 AT(webhook_mode_text)},
-	{"webhook-port", NULL, "9443", "HTTPS port of the webhooks", FLAG_PORT, AT(webhook_port)},
+	{"webhook-port", NULL, "9443", "HTTPS port of the webhooks", FLAG_NUMBER, AT(webhook_port)},
 	{"webhook-http2", NULL, "false", "offer HTTP/2 on the webhook port", FLAG_BOOL,
 	 AT(webhook_http2)},
 	{"webhook-secret", NULL, "metallb-webhook-cert", "Secret with the webhooks' certificate",
@@ -66,6 +66,29 @@ static const struct flag flags[] = {
 	 FLAG_TEXT, AT(metrics_cert_dir)},
 	{"pprof-bind-address", NULL, "", "accepted and ignored: there is no Go profiler here",
 	 FLAG_TEXT, AT(pprof)},
+	{"manage-speakers", NULL, "true",
+	 "keep the speakers as the MetalLB resource says; needs --deployment", FLAG_BOOL,
+	 AT(manage_speakers)},
+	{"speaker-image", "SPEAKER_IMAGE", "", "image of the speakers; default: the own pod's",
+	 FLAG_TEXT, AT(speaker_image)},
+	{"speaker-port", "METRICS_PORT", "9120", "HTTPS port of the speakers' metrics", FLAG_NUMBER,
+	 AT(speaker_metrics_port)},
+	{"speaker-health-probe-port", "OPERAND_LIVENESS_PORT", "17472",
+	 "HTTP port of the speakers' /healthz and /readyz", FLAG_NUMBER, AT(speaker_health_port)},
+	{"ml-bind-port", "MEMBER_LIST_BIND_PORT", "7946", "port of the speakers' gossip",
+	 FLAG_NUMBER, AT(ml_bind_port)},
+	{"frrk8s-namespace", "FRRK8S_EXTERNAL_NAMESPACE", "",
+	 "namespace of an external frr-k8s, where the MetalLB resource does not say", FLAG_TEXT,
+	 AT(frrk8s_namespace)},
+	{"rollout-deadline", "METALLB_ROLLOUT_DEADLINE", "300",
+	 "seconds without progress after which a rollout of the speakers counts as stuck",
+	 FLAG_NUMBER, AT(rollout_deadline_s)},
+	{"deploy-podmonitors", "DEPLOY_PODMONITORS", "false", "make PodMonitors", FLAG_BOOL,
+	 AT(deploy_podmonitors)},
+	{"deploy-servicemonitors", "DEPLOY_SERVICEMONITORS", "false", "make ServiceMonitors",
+	 FLAG_BOOL, AT(deploy_servicemonitors)},
+	{"disable-network-policies", "DISABLE_NETWORK_POLICIES", "false",
+	 "make no NetworkPolicy for the operator", FLAG_BOOL, AT(disable_network_policies)},
 	{"dual-stack-two-pools", NULL, "true",
 	 "dual stack from two pools when none has both families", FLAG_BOOL,
 	 AT(dual_stack_two_pools)},
@@ -82,7 +105,7 @@ static const struct flag flags[] = {
 	 FLAG_BOOL, AT(explain_pending)},
 };
 
-static bool parse_port(const char *text, int64_t *out)
+static bool parse_number(const char *text, int64_t *out)
 {
 	int64_t v = 0;
 
@@ -125,9 +148,9 @@ static bool set_flag(struct options *o, const struct flag *f, const char *value,
 	case FLAG_BOOL:
 		return parse_bool(value, at) ||
 		       err_set(err, "--%s: \"%s\" is neither true nor false", f->name, value);
-	case FLAG_PORT:
-		return parse_port(value, at) ||
-		       err_set(err, "--%s: \"%s\" is no port number", f->name, value);
+	case FLAG_NUMBER:
+		return parse_number(value, at) ||
+		       err_set(err, "--%s: \"%s\" is no number up to 65535", f->name, value);
 	}
 	assert(0 && "a known type");
 	return false;
@@ -185,6 +208,11 @@ static bool check_words(struct options *o, struct err *err)
 	o->backend = strcmp(o->bgp_type, "frr") == 0       ? BACKEND_FRR
 		     : strcmp(o->bgp_type, "frr-k8s") == 0 ? BACKEND_FRR_K8S
 							   : BACKEND_NATIVE;
+	if (o->deploy_podmonitors && o->deploy_servicemonitors)
+		return err_set(err, "--deploy-podmonitors and --deploy-servicemonitors exclude "
+				    "each other");
+	if (o->rollout_deadline_s == 0)
+		return err_set(err, "--rollout-deadline: 0 is no time");
 	return true;
 }
 

@@ -29,6 +29,11 @@ struct options {
 	enum webhook_mode webhook_mode;
 	enum bgp_backend backend;
 	bool leader_elect;
+	/* the speakers: see render.h */
+	bool manage_speakers, deploy_podmonitors, deploy_servicemonitors, disable_network_policies;
+	const char *speaker_image, *frrk8s_namespace;
+	int64_t speaker_metrics_port, speaker_health_port, ml_bind_port;
+	int64_t rollout_deadline_s;
 	/* ours, each on by default */
 	bool dual_stack_two_pools, avoid_addresses, avoid_node_addresses, remember_addresses,
 		explain_pending;

@@ -359,6 +359,14 @@ bool webhook_is_ready(const struct webhook *w)
 	return serve_has_certificate(w->serve) && webhook_store_is_synced(w->store);
 }
 
+void webhook_set_backend(struct webhook *w, enum bgp_backend backend)
+{
+	if (w->options.backend == backend)
+		return;
+	w->options.backend = backend;
+	webhook_store_forget(w->store);
+}
+
 void webhook_set_leader(struct webhook *w, bool leads)
 {
 	webhook_certs_set_leader(w->certs, leads);

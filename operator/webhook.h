@@ -40,6 +40,8 @@ struct webhook *webhook_new(struct ev_loop *loop, const struct webhook_options *
 struct webhook *webhook_free(struct webhook *w);
 /* Everything that admission looks at is known, and there is a certificate: for /readyz. */
 bool webhook_is_ready(const struct webhook *w);
+/* Whose limits hold from now on. */
+void webhook_set_backend(struct webhook *w, enum bgp_backend backend);
 /* This replica leads from now on, or no longer. */
 void webhook_set_leader(struct webhook *w, bool leads);
 /*

@@ -252,3 +252,8 @@ void webhook_store_snapshot(struct webhook_store *s, struct admit_snapshot *out)
 	s->changed = s->config_changed = false;
 	out->current = s->config;
 }
+
+void webhook_store_forget(struct webhook_store *s)
+{
+	s->config_changed = true;
+}

@@ -17,4 +17,7 @@ bool webhook_store_is_synced(const struct webhook_store *s);
 /* The lists of *out, and what they make for its backend; valid until the loop runs again. */
 void webhook_store_snapshot(struct webhook_store *s, struct admit_snapshot *out);
 
+/* The backend of the snapshots is another one now. */
+void webhook_store_forget(struct webhook_store *s);
+
 #endif

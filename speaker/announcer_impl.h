@@ -51,7 +51,7 @@ struct announcer {
 	struct announce_view *view;
 	char *findings; /* what was last said about the configuration */
 	bool pods_dirty, config_dirty, view_dirty, all_dirty;
-	bool withdraw; /* the mark is on the speakers' DaemonSet */
+	bool withdraw;    /* the mark is on the speakers' DaemonSet */
 	bool ready;       /* everything has been looked at once */
 	bool settled;     /* and what was decided was in force once: for /readyz, for good */
 	usec_t settle_by; /* or so much time has passed */

@@ -29,8 +29,8 @@ struct kube_resource {
 extern const struct kube_resource kube_namespaces, kube_nodes, kube_pods, kube_services,
 	kube_endpoints, kube_secrets, kube_configmaps, kube_serviceaccounts, kube_events,
 	kube_endpointslices, kube_endpointslices_v1beta1, kube_leases, kube_deployments,
-	kube_daemonsets, kube_crds, kube_validating_webhooks, kube_roles, kube_rolebindings,
-	kube_clusterroles, kube_clusterrolebindings;
+	kube_daemonsets, kube_crds, kube_networkpolicies, kube_validating_webhooks, kube_roles,
+	kube_rolebindings, kube_clusterroles, kube_clusterrolebindings;
 extern const struct kube_resource kube_ipaddresspools, kube_l2advertisements,
 	kube_bgpadvertisements, kube_bgppeers, kube_bfdprofiles, kube_communities,
 	kube_servicel2statuses, kube_servicebgpstatuses, kube_configurationstates, kube_metallbs;

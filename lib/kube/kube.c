@@ -31,6 +31,7 @@ RESOURCE(crds, "apiextensions.k8s.io", "v1", "customresourcedefinitions",
 	 "CustomResourceDefinition", false);
 RESOURCE(validating_webhooks, "admissionregistration.k8s.io", "v1",
 	 "validatingwebhookconfigurations", "ValidatingWebhookConfiguration", false);
+RESOURCE(networkpolicies, "networking.k8s.io", "v1", "networkpolicies", "NetworkPolicy", true);
 RESOURCE(roles, "rbac.authorization.k8s.io", "v1", "roles", "Role", true);
 RESOURCE(rolebindings, "rbac.authorization.k8s.io", "v1", "rolebindings", "RoleBinding", true);
 RESOURCE(clusterroles, "rbac.authorization.k8s.io", "v1", "clusterroles", "ClusterRole", false);

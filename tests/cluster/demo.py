@@ -107,6 +107,7 @@ class Demo:
         self.show.step("Install the product from config/default")
         output = self.cluster.kubectl("apply", "-k", pathlib.Path(PROJECT, "config", "default"))
         self.show.command("kubectl apply -k config/default", f"{len(output.splitlines())} objects")
+        self.cluster.wait_for(lambda: self.cluster.get("DaemonSet", "speaker", "metallb-system"), 60, "the speakers made")
         for workload in ("deployment/controller", "daemonset/speaker"):
             self.cluster.kubectl("-n", "metallb-system", "rollout", "status", workload, "--timeout=60s", timeout=70)
         self.kubectl("-n", "metallb-system", "get", "pods", "-o", "wide")

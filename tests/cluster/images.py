@@ -6,6 +6,7 @@ sees the machine's /usr besides (launch.py). The name is the image reference's l
 
 import os
 import pathlib
+import re
 
 PROJECT = pathlib.Path(__file__).resolve().parents[2]
 PROGRAMS = ("operator", "speaker", "kubectl-metallb")
@@ -50,3 +51,24 @@ def helper_images():
         "backend": {"files": {"/backend": str(backend)}, "entrypoint": ["/usr/bin/python3", "-I", "/backend"]},
         "machine": {"files": {}},
     }
+
+
+def other_images(directory, version):
+    """More images of the product, with files made in `directory`: for upgrades.
+
+    `metallb-c-next` is the same programs that call themselves another version (of as many characters);
+    `metallb-c-stuck` has that operator, and a speaker that never gets ready.
+    """
+    image = product_image()
+    files = {}
+    for inside, path in image["files"].items():
+        found = pathlib.Path(path).read_bytes()
+        own = re.search(rb" (\d+\.\d+\.\d+)\0", found)
+        if own and len(own[1]) == len(version):
+            found = found.replace(own[0], b" " + version.encode() + b"\0")
+        made = pathlib.Path(directory, pathlib.Path(path).name)
+        made.write_bytes(found)
+        made.chmod(0o755)
+        files[inside] = str(made)
+    stuck = {**files, "/speaker": str(pathlib.Path(__file__).with_name("images") / "never_ready.sh")}
+    return {"metallb-c-next": {**image, "files": files}, "metallb-c-stuck": {**image, "files": stuck}}

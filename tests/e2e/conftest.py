@@ -13,9 +13,11 @@ import sys
 import pytest
 
 from tests.cluster import Cluster, chosen_control_plane, markers
+from tests.cluster.images import helper_images, other_images, product_image
 from tests.e2e.lab import Lab, install, tidy
 
 LEFT_OUT = pytest.StashKey()
+NEXT_VERSION = "9.9.9"  # of the image metallb-c-next
 
 
 def pytest_configure(config):
@@ -42,9 +44,11 @@ def pytest_terminal_summary(terminalreporter, config):
 
 
 @pytest.fixture(scope="session")
-def cluster():
+def cluster(tmp_path_factory):
     """Three nodes with the product installed from config/default, all its Pods Ready."""
-    with Cluster(nodes=3) as made:
+    images = {"metallb-c": product_image(), **helper_images()}
+    images.update(other_images(tmp_path_factory.mktemp("images"), NEXT_VERSION))
+    with Cluster(nodes=3, images=images) as made:
         try:
             install(made)
             yield made

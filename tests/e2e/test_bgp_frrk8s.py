@@ -241,5 +241,5 @@ def test_external_namespace_and_another_backend(served, lab):
 
 
 def set_namespace(cluster, namespace):
-    change = f"FRRK8S_NAMESPACE={namespace}" if namespace else "FRRK8S_NAMESPACE-"
-    cluster.kubectl("set", "env", "daemonset/speaker", change, "-n", SYSTEM)
+    wanted = {"namespace": namespace} if namespace else None
+    cluster.api.patch("MetalLB", "metallb", {"spec": {"frrk8sConfig": wanted}}, SYSTEM)

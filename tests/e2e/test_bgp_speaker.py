@@ -26,17 +26,14 @@ def backend_of(pod):
 
 
 def set_backend(cluster, value):
-    """METALLB_BGP_TYPE of the operator and of all speakers; waits until all of them run with it."""
-    change = f"METALLB_BGP_TYPE={value}" if value else "METALLB_BGP_TYPE-"
-    cluster.kubectl("set", "env", "deployment/controller", "daemonset/speaker", change, "-n", SYSTEM)
+    """The MetalLB resource's bgpBackend; waits until all speakers run with it."""
+    cluster.api.patch("MetalLB", "metallb", {"spec": {"bgpBackend": value or None}}, SYSTEM)
 
     def everywhere():
-        pods = cluster.pods(SYSTEM, app="metallb")
-        replicas = cluster.get("Deployment", "controller", SYSTEM)["spec"]["replicas"]
-        right = [pod for pod in pods if backend_of(pod) == (value or "native") and pod_ready(pod)]
-        return len(pods) == len(right) == replicas + len(cluster.nodes)
+        right = [pod for pod in speakers(cluster) if backend_of(pod) == (value or "native") and pod_ready(pod)]
+        return len(right) == len(speakers(cluster)) == len(cluster.nodes)
 
-    cluster.wait_for(everywhere, 60, f"all programs with METALLB_BGP_TYPE {value}")
+    cluster.wait_for(everywhere, 60, f"all speakers with bgpBackend {value}")
 
 
 @pytest.fixture(scope="module")

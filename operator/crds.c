@@ -1,0 +1,164 @@
+/*
+ * One CRD after the other: read, planned (crd_plan.c), written with the resourceVersion it was read
+ * with. What fails is told and tried again later.
+ */
+#include "operator/crds.h"
+
+#include <ev.h>
+#include <json-c/json.h>
+#include <string.h>
+
+#include "metallb/log.h"
+#include "metallb/xalloc.h"
+#include "metallb/yaml.h"
+#include "operator/crd_plan.h"
+#include "operator/manifests/embed.h"
+
+#define RETRY_S 15.
+
+struct crds {
+	struct crds_spec spec;
+	size_t i; /* of the embedded ones, the one under way */
+	struct json_object *ours;
+	struct kube_call *call;
+	ev_timer timer;
+	bool settled;
+	struct buf problem, next_problem;
+};
+
+static void look(struct crds *c);
+
+static void finish(struct crds *c)
+{
+	bool changed = !c->settled || strcmp(buf_str(&c->problem), buf_str(&c->next_problem)) != 0;
+
+	buf_fini(&c->problem);
+	c->problem = c->next_problem;
+	c->next_problem = (struct buf){0};
+	c->settled = true;
+	c->i = 0;
+	if (c->problem.len > 0) {
+		ev_timer_set(&c->timer, RETRY_S, 0.);
+		ev_timer_start(kube_client_loop(c->spec.client), &c->timer);
+	}
+	if (changed)
+		c->spec.on_change(c->spec.user);
+}
+
+static void next(struct crds *c)
+{
+	json_object_put(c->ours);
+	c->ours = NULL;
+	c->i++;
+	look(c);
+}
+
+static void note(struct crds *c, const char *text)
+{
+	log_warn("CRD", "name", kube_meta_str(c->ours, "name"), "problem", text, NULL);
+	buf_printf(&c->next_problem, "%s%s", c->next_problem.len ? "; " : "", text);
+}
+
+static void on_written(void *user, const struct kube_result *result)
+{
+	struct crds *c = user;
+
+	c->call = NULL;
+	if (result->ok)
+		log_info("CRD upgraded", "name", kube_meta_str(c->ours, "name"), NULL);
+	else
+		note(c, result->message);
+	next(c);
+}
+
+static void on_read(void *user, const struct kube_result *result)
+{
+	struct crds *c = user;
+	const char *name = kube_meta_str(c->ours, "name");
+	struct kube_ref ref = {&kube_crds, NULL, name, NULL};
+	struct json_object *update = NULL;
+
+	c->call = NULL;
+	if (!result->ok) {
+		_cleanup_free_ char *text =
+			result->status == 404
+				? xasprintf("CRD %s is missing: kubectl apply -k crds", name)
+				: xstrdup(result->message);
+
+		note(c, text);
+		next(c);
+		return;
+	}
+	switch (crd_plan(result->body, c->ours, &update)) {
+	case CRD_CURRENT:
+		next(c);
+		return;
+	case CRD_NEWER:
+		log_info("CRD is newer than this operator and stays", "name", name, NULL);
+		next(c);
+		return;
+	case CRD_WRITE:
+		break;
+	}
+	if (c->spec.may_write(c->spec.user))
+		c->call = kube_client_update(
+			c->spec.client, &ref,
+			json_object_to_json_string_ext(update, JSON_C_TO_STRING_PLAIN), on_written,
+			c);
+	json_object_put(update);
+}
+
+static void look(struct crds *c)
+{
+	struct kube_ref ref = {&kube_crds, NULL, NULL, NULL};
+	struct err err;
+
+	if (c->i == embedded_crds_n) {
+		finish(c);
+		return;
+	}
+	c->ours = yaml_parse_one(embedded_crds[c->i].text, embedded_crds[c->i].len, &err);
+	ref.name = kube_meta_str(c->ours, "name");
+	c->call = kube_client_get(c->spec.client, &ref, on_read, c);
+}
+
+static void on_timer(struct ev_loop *loop, ev_timer *w, int events)
+{
+	(void)loop;
+	(void)events;
+	look(w->data);
+}
+
+struct crds *crds_new(const struct crds_spec *spec)
+{
+	struct crds *c = xcalloc(1, sizeof(*c));
+
+	c->spec = *spec;
+	ev_timer_init(&c->timer, on_timer, 0., 0.);
+	c->timer.data = c;
+	ev_timer_start(kube_client_loop(spec->client), &c->timer);
+	return c;
+}
+
+struct crds *crds_free(struct crds *c)
+{
+	if (!c)
+		return NULL;
+	ev_timer_stop(kube_client_loop(c->spec.client), &c->timer);
+	kube_client_cancel(c->call);
+	json_object_put(c->ours);
+	buf_fini(&c->problem);
+	buf_fini(&c->next_problem);
+	free(c);
+	return NULL;
+}
+
+bool crds_are_settled(const struct crds *c)
+{
+	return c->settled;
+}
+
+const char *crds_problem(const struct crds *c)
+{
+	return buf_str(&c->problem);
+}
