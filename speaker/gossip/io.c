@@ -14,8 +14,9 @@
 #include "metallb/xalloc.h"
 #include "speaker/gossip/gossip.h"
 
-#define PACKETS_PER_WAKE 64  /* datagrams read before the loop turns */
-#define STREAMS_MAX      128 /* connections at once, both ways together */
+#define PACKETS_PER_WAKE 64         /* datagrams read before the loop turns */
+#define STREAMS_MAX      128        /* connections at once, both ways together */
+#define STREAM_BYTES_MAX (40 << 20) /* received on all connections together, not yet complete */
 #define READ_MAX         65536
 #define UDP_BUFFER       (2 << 20) /* bytes asked of the kernel for the UDP socket */
 
@@ -42,6 +43,7 @@ struct gossip {
 	ev_timer timer;
 	struct list streams;
 	unsigned n_streams;
+	size_t stream_bytes;
 };
 
 static void flush(struct gossip *g);
@@ -93,6 +95,7 @@ static void stream_close(struct stream *st)
 	ev_timer_stop(g->loop, &st->timer);
 	list_del(&st->link);
 	g->n_streams--;
+	g->stream_bytes -= st->in.len;
 	close(st->fd);
 	buf_fini(&st->in);
 	buf_fini(&st->out);
@@ -178,6 +181,12 @@ static void stream_read(struct stream *st)
 		stream_fail(st);
 		return;
 	}
+	if (st->g->stream_bytes + (size_t)n > STREAM_BYTES_MAX) {
+		st->g->cb.on_drop(st->g->cb.user, "too many bytes of incomplete streams");
+		stream_fail(st);
+		return;
+	}
+	st->g->stream_bytes += (size_t)n;
 	buf_add(&st->in, chunk, (size_t)n);
 	stream_consider(st, n == 0);
 }

@@ -55,6 +55,29 @@ def test_encrypted_and_wrong_key(net, tmp_path):
     both_know(own, go, {"go1", "own1"}, 1)
 
 
+HALF_STREAMS = """
+import socket, struct
+peers = [socket.create_connection(("127.0.0.1", 7946)) for _ in range(4)]
+for peer in peers:
+    peer.sendall(b"\\n" + struct.pack("!I", 20 << 20))
+for _ in range((12 << 20) >> 16):
+    for peer in list(peers):
+        try:
+            peer.sendall(bytes(1 << 16))
+        except OSError:
+            peers.remove(peer)
+"""
+
+
+def test_streams_that_never_end(net, tmp_path):
+    """Four strangers begin messages of 20 MB: what is kept of them is bounded, and gossip goes on."""
+    own = net.own("own1", "127.0.0.1", "-key", KEY)
+    net.run("/usr/bin/python3", "-c", HALF_STREAMS)
+    own.wait(lambda p: p.count("drop", why="too many bytes of incomplete streams"), 10, "drop")
+    go = net.go("go1", "127.0.0.2", "-keyfile", keyfile(tmp_path, KEY), "-join", "127.0.0.1:7946")
+    both_know(own, go, {"go1", "own1"})
+
+
 def test_key_rotation_in_flight(net, tmp_path):
     go = net.go("go1", "127.0.0.2", "-keyfile", keyfile(tmp_path, KEY))
     own = net.own("own1", "127.0.0.1", "-key", KEY, "-join", "127.0.0.2:7946")
