@@ -201,6 +201,11 @@ void frrk8s_set(struct frrk8s *f, const struct config *cfg, const struct config_
 	json_object_put(spec);
 }
 
+bool frrk8s_is_gone(const struct frrk8s *f)
+{
+	return !f->sync.seen;
+}
+
 /* ---- what was left behind ---- */
 
 static void on_leftover_deleted(void *user, const struct kube_result *result)
@@ -302,6 +307,8 @@ static void on_change(void *user, const char *key, void *before, void *after)
 	(void)before;
 	frr_sync_see(&f->sync, after);
 	touch(f);
+	if (!after)
+		f->o.on_gone(f->o.user);
 }
 
 static void on_synced(void *user)

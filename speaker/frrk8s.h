@@ -18,6 +18,7 @@ struct frrk8s_options {
 	/* The object cannot be written: a word for Events, and a sentence. Told when it begins or
 	 * changes, and again with every frrk8s_set() while it lasts. */
 	void (*on_problem)(void *user, const char *reason, const char *text);
+	void (*on_gone)(void *user); /* the object is not there any more */
 	void *user;
 };
 
@@ -28,5 +29,7 @@ struct frrk8s *frrk8s_free(struct frrk8s *f);
  * backend frr-k8s. Without peers the object is removed. */
 void frrk8s_set(struct frrk8s *f, const struct config *cfg, const struct config_peer *const *peers,
 		size_t n_peers, const struct announce_route *const *routes, size_t n_routes);
+/* No object is there, as far as is known. */
+bool frrk8s_is_gone(const struct frrk8s *f);
 
 #endif

@@ -58,6 +58,14 @@ static void on_frrk8s_problem(void *user, const char *reason, const char *text)
 		peer_event_write(s, s->peers[i]->name, "Warning", reason, text);
 }
 
+static void on_frrk8s_gone(void *user)
+{
+	struct sessions *s = user;
+
+	if (s->mode == SESSIONS_END)
+		status_drained(s->an->status);
+}
+
 static void on_event(void *user, const struct bgp_event *ev)
 {
 	struct sessions *s = user;
@@ -99,8 +107,7 @@ struct sessions *sessions_new(struct announcer *an)
 		.listen_port = (uint16_t)an->opt->bgp_listen_port,
 		.restarted = true,
 	};
-
-	struct frrk8s_options frrk8s = {an->client, an->opt, on_frrk8s_problem, s};
+	struct frrk8s_options frrk8s = {an->client, an->opt, on_frrk8s_problem, on_frrk8s_gone, s};
 
 	s->an = an;
 	s->frrk8s = frrk8s_new(&frrk8s);
@@ -175,25 +182,33 @@ struct strs sessions_peers_of(const struct sessions *s, const struct record *r, 
 
 /* ---- drain ---- */
 
-void sessions_set_mode(struct sessions *s, enum sessions_mode mode)
+static void engine_set_mode(struct sessions *s, enum sessions_mode mode)
 {
 	usec_t wait = s->an->opt->drain_wait;
 
-	if (!s->bgp || s->mode == mode)
-		return;
 	if (mode < s->mode)
 		bgp_undrain(s->bgp);
 	if (mode == SESSIONS_WITHDRAW)
 		bgp_drain(s->bgp, wait, false, "the node is excluded from load balancing");
 	else if (mode == SESSIONS_END)
 		bgp_drain(s->bgp, wait, true, "the speaker is being removed");
+}
+
+void sessions_set_mode(struct sessions *s, enum sessions_mode mode)
+{
+	if (s->mode == mode)
+		return;
+	if (s->bgp)
+		engine_set_mode(s, mode);
 	s->mode = mode;
 	s->routes_dirty = true;
 }
 
 bool sessions_is_draining(const struct sessions *s)
 {
-	return s->mode != SESSIONS_ANNOUNCE && !bgp_is_drained(s->bgp);
+	if (s->bgp)
+		return s->mode != SESSIONS_ANNOUNCE && !bgp_is_drained(s->bgp);
+	return s->mode == SESSIONS_END && !frrk8s_is_gone(s->frrk8s);
 }
 
 /* ---- routes ---- */
@@ -256,7 +271,8 @@ void sessions_flush(struct sessions *s)
 	routes = routes_collect(s->an, a, &n);
 	if (frrk8s) {
 		metric_update_count();
-		frrk8s_set(s->frrk8s, s->an->cfg, s->peers, s->n_peers, routes, n);
+		frrk8s_set(s->frrk8s, s->an->cfg, s->peers,
+			   s->mode == SESSIONS_END ? 0 : s->n_peers, routes, n);
 	}
 	for (size_t i = 0; s->bgp && i < s->n_peers; i++)
 		peer_routes_set(s, s->peers[i]->name, routes, n);

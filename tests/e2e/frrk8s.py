@@ -15,7 +15,7 @@ class NodeFrr(Frr):
     def __init__(self, ns, spec, router_id):
         (self.router,) = spec["bgp"]["routers"]
         self.router_id = self.router.get("id", router_id)
-        super().__init__(ns, [], self.router["asn"])
+        super().__init__(ns, self.router["neighbors"], self.router["asn"])
 
     def config(self):
         lines = ["hostname node"]

@@ -12,7 +12,19 @@ import pytest
 from tests.cluster.kube import ApiError
 from tests.e2e.frrk8s import NodeFrr
 from tests.e2e.lab import SYSTEM
-from tests.e2e.test_bgp_speaker import MY_ASN, POOL4, POOL6, host_prefix, paths, peer, router, serve, set_backend
+from tests.e2e.test_bgp_drain import set_mark
+from tests.e2e.test_bgp_speaker import (
+    MY_ASN,
+    POOL4,
+    POOL6,
+    host_prefix,
+    paths,
+    peer,
+    router,
+    serve,
+    set_backend,
+    statuses,
+)
 
 CRD = "frrconfigurations.frrk8s.metallb.io"
 KIND = "FRRConfiguration"
@@ -186,6 +198,20 @@ def test_peer_of_one_node(served, lab):
     lab.wait(lambda: set(specs(lab)) == {chosen}, 10, "an object of one node")
 
 
+def test_mark_removes_the_objects(served, lab):
+    """The mark of a removal: the objects go, then the statuses say that it is done. Without it all returns."""
+    peer(lab, "192.0.2.1")
+    serve(lab, [POOL4], "SingleStack")
+    lab.wait(lambda: len(statuses(lab)) == 3, 10, "a status of each node")
+    set_mark(lab, "the test wants it")
+    try:
+        lab.wait(lambda: not statuses(lab), 10, "no status")
+        assert specs(lab) == {}
+    finally:
+        set_mark(lab, None)
+    wait_specs(lab, lambda spec: len(prefixes_of(spec)[0]) == 1, "the prefixes in each object again")
+
+
 def test_frr_makes_routes_of_it(served, lab, router):
     """FRR on each node, configured from that node's object: the router has what was to be announced."""
     tor = router()
@@ -205,6 +231,9 @@ def test_frr_makes_routes_of_it(served, lab, router):
                 assert path["aspath"]["string"] == str(MY_ASN)
                 assert path["community"]["list"] == ["65000:77"]
                 assert path["largeCommunity"]["list"] == ["65000:1:7"]
+    except TimeoutError as error:
+        shown = [frr.vtysh("show bgp summary", "show running-config") for frr in (tor, *made)]
+        raise AssertionError("\n".join([str(error), *shown])) from None
     finally:
         for frr in made:
             frr.close()
