@@ -83,6 +83,7 @@ class Frr(Router):
             " no bgp ebgp-requires-policy",
             " no bgp default ipv4-unicast",
             " no bgp network import-check",
+            " bgp log-neighbor-changes",
             " bgp graceful-restart notification",
         ]
         for n in self.neighbors:

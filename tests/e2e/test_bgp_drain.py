@@ -12,6 +12,7 @@ from tests.e2e.test_bgp_speaker import (  # noqa: F401: a fixture among them
     ESTABLISHED,
     POOL4,
     host_prefix,
+    kernel_hops,
     paths,
     peer,
     router,
@@ -42,7 +43,7 @@ def announced(lab, router, **spec):  # noqa: F811
     (address,) = serve(lab, [POOL4], "SingleStack")
     wait_sessions(lab, frr)
     prefix = host_prefix(address)
-    lab.wait(lambda: len(hops(frr, prefix)) == 3, 10, f"three paths for {prefix}")
+    lab.wait(lambda: len(hops(frr, prefix)) == len(kernel_hops(frr, address)) == 3, 10, f"three paths for {prefix}")
     return frr, address, prefix
 
 

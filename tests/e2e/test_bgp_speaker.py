@@ -20,6 +20,23 @@ def speakers(cluster):
     return cluster.pods(SYSTEM, app="metallb", component="speaker")
 
 
+def speakers_on(cluster, node):
+    """The speaker Pods of a node: while one is replaced, none, one or two. A new one has no node at first."""
+    return [pod for pod in speakers(cluster) if pod["spec"].get("nodeName") == node.name]
+
+
+def replace_speaker(cluster, node):
+    """Deletes it and waits until another is Ready."""
+    (old,) = speakers_on(cluster, node)
+
+    def replaced():
+        pods = [pod for pod in speakers_on(cluster, node) if pod["metadata"]["uid"] != old["metadata"]["uid"]]
+        return pods and pod_ready(pods[0])
+
+    cluster.api.delete("Pod", old["metadata"]["name"], SYSTEM)
+    cluster.wait_for(replaced, 30, f"another speaker on {node.name}")
+
+
 def backend_of(pod):
     env = pod["spec"]["containers"][0].get("env") or []
     return next((item["value"] for item in env if item["name"] == "METALLB_BGP_TYPE"), "native")
@@ -46,10 +63,10 @@ def frr_backend(cluster):
 @pytest.fixture
 def router(lab):
     """FRR on a machine of the LAN; to be started with the speakers as neighbours."""
-    machine = lab.cluster.client("router")
     made = []
 
-    def start(my_asn=MY_ASN, families="46", asn=ASN, **neighbor):
+    def start(my_asn=MY_ASN, families="46", asn=ASN, machine="router", **neighbor):
+        machine = lab.cluster.client(machine)
         neighbors = [
             {"address": n.plan.ip4, "local": machine.ip4, "asn": my_asn, "families": families, **neighbor}
             for n in lab.cluster.nodes
@@ -240,17 +257,9 @@ def test_restart_of_a_speaker_keeps_its_routes(frr_backend, lab, router):
     wait_sessions(lab, frr)
     lab.wait(lambda: len(kernel_hops(frr, address)) == 3, 10, "ECMP")
     node = lab.cluster.nodes[0]
-    (old,) = [pod for pod in speakers(lab.cluster) if pod["spec"]["nodeName"] == node.name]
-
-    def replaced():
-        pods = [pod for pod in speakers(lab.cluster) if pod["spec"]["nodeName"] == node.name]
-        other = [pod for pod in pods if pod["metadata"]["uid"] != old["metadata"]["uid"]]
-        return other and pod_ready(other[0])
-
     before = frr.neighbor(node.plan.ip4)["connectionsEstablished"]
     with RouteWatch(frr, address) as watch:
-        lab.api.delete("Pod", old["metadata"]["name"], SYSTEM)
-        lab.wait(replaced, 30, "another speaker")
+        replace_speaker(lab.cluster, node)
         wait_sessions(lab, frr)
         lab.wait(lambda: not any(path.get("stale") for path in paths(frr, host_prefix(address))), 10, "no stale path")
         time.sleep(1)

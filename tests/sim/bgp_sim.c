@@ -1,11 +1,11 @@
 /*
  * Two BGP routers on a fake TCP and a fake clock: every split of the stream, delays, refused and
- * reset connections, collisions, restarts, routes that come and go; all from a seed.
+ * reset connections, collisions, restarts, drains, routes that come and go; all from a seed.
  *
  * What must hold at the end of each seed, some quiet minutes after the last fault: one established
  * connection, no other open, and each side was told exactly what the other wants to announce.
  *
- *   bgp_sim [--seeds N] [--first N]
+ *   bgp_sim [--seeds N] [--first N]     150 seeds, 1500 with METALLB_SOAK in the environment
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -55,7 +55,7 @@ struct sim {
 	bool quiet;
 	struct side side[2];
 	struct link links[LINKS];
-	size_t resets, sessions;
+	size_t resets, sessions, drains;
 };
 
 static uint32_t rnd(struct sim *sim, uint32_t n)
@@ -256,22 +256,35 @@ static void deliver(struct sim *sim, struct link *l, int e)
 
 /* ---- the script ---- */
 
-static void change_routes(struct sim *sim)
+static void set_routes(struct sim *sim, struct side *s)
 {
-	struct side *s = &sim->side[rnd(sim, 2)];
 	struct bgp_route r[PREFIXES];
-	size_t n = 0, k = rnd(sim, PREFIXES);
+	size_t n = 0;
 	struct err err;
 
-	s->routes[k] = !s->routes[k];
-	if (rnd(sim, 100) == 0)
-		memset(s->routes, (int)rnd(sim, 2), sizeof(s->routes));
 	for (size_t i = 0; i < PREFIXES; i++)
 		if (s->routes[i])
 			r[n++] = (struct bgp_route){
 				.prefix = {{.family = IP_V4, .b = {10, 0, 0, (uint8_t)i}}, 32},
 				.local_pref = (uint32_t)(i % 3)};
 	CHECK(bgp_router_set_routes(&s->router, "p", r, n, sim->now, &err), "%s", err.msg);
+}
+
+static void change_routes(struct sim *sim)
+{
+	struct side *s = &sim->side[rnd(sim, 2)];
+	size_t k = rnd(sim, PREFIXES);
+
+	s->routes[k] = !s->routes[k];
+	if (rnd(sim, 100) == 0)
+		memset(s->routes, (int)rnd(sim, 2), sizeof(s->routes));
+	set_routes(sim, s);
+}
+
+static void undrain(struct sim *sim, struct side *s)
+{
+	bgp_router_undrain(&s->router, sim->now);
+	set_routes(sim, s);
 }
 
 static bool is_due(const struct sim *sim, const struct link *l)
@@ -331,9 +344,18 @@ static void advance(struct sim *sim)
 static void fault(struct sim *sim)
 {
 	struct link *l = &sim->links[rnd(sim, LINKS)];
-	struct bgp_peer *p = peer_of(sim, (int)rnd(sim, 2));
+	int s = (int)rnd(sim, 2);
+	struct bgp_peer *p = peer_of(sim, s);
 
-	switch (rnd(sim, 6)) {
+	switch (rnd(sim, 8)) {
+	case 2:
+		bgp_router_drain(&sim->side[s].router, rnd(sim, 5) * USEC_PER_SEC, rnd(sim, 2),
+				 "drain", sim->now);
+		sim->drains++;
+		return;
+	case 3:
+		undrain(sim, &sim->side[s]);
+		return;
 	case 0:
 		bgp_peer_bfd(p, false, sim->now);
 		return;
@@ -437,6 +459,8 @@ static void run(struct sim *sim, unsigned seed)
 	for (int i = 0; i < FAULT_STEPS; i++)
 		step(sim);
 	sim->quiet = true;
+	for (int s = 0; s < 2; s++)
+		undrain(sim, &sim->side[s]);
 	usec_t end = sim->now + QUIET;
 
 	for (int i = 0; sim->now < end; i++) {
@@ -449,8 +473,8 @@ static void run(struct sim *sim, unsigned seed)
 
 int main(int argc, char **argv)
 {
-	unsigned seeds = 50, first = 1;
-	size_t resets = 0, sessions = 0;
+	unsigned seeds = getenv("METALLB_SOAK") ? 1500 : 150, first = 1;
+	size_t resets = 0, sessions = 0, drains = 0;
 	struct sim *sim = xcalloc(1, sizeof(*sim));
 
 	for (int i = 1; i + 1 < argc; i += 2) {
@@ -463,8 +487,10 @@ int main(int argc, char **argv)
 		run(sim, s);
 		resets += sim->resets;
 		sessions += sim->sessions;
+		drains += sim->drains;
 	}
-	printf("%u seeds: %zu sessions came up, %zu resets\n", seeds, sessions / 2, resets);
+	printf("%u seeds: %zu sessions came up, %zu resets, %zu drains\n", seeds, sessions / 2,
+	       resets, drains);
 	free(sim);
 	return sessions / 2 > seeds ? 0 : 1;
 }
