@@ -236,7 +236,9 @@ bool bfd_net_open(struct bfd_net *n)
 	n->vrf_index = *n->vrf ? if_nametoindex(n->vrf) : 0;
 	for (size_t i = 0; i < BFD_RX_COUNT; i++)
 		complete &= rx_open(&n->rx[i], family[i]);
-	return (bool)(complete & tx_open(n, AF_INET) & tx_open(n, AF_INET6));
+	complete &= tx_open(n, AF_INET);
+	complete &= tx_open(n, AF_INET6);
+	return complete;
 }
 
 bool bfd_net_is_stale(const struct bfd_net *n)
