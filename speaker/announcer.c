@@ -409,6 +409,7 @@ static void on_links(void *user)
 	struct announcer *an = user;
 
 	l2_io_set_links(an->l2, an->links);
+	sessions_links_changed(an->sessions);
 	an->view_dirty = true;
 	announcer_wake(an);
 }

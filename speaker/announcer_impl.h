@@ -21,6 +21,7 @@
 #include "speaker/share.h"
 #include "speaker/watches.h"
 
+struct bfd;
 struct bgp;
 struct firstuse;
 struct linger;
@@ -122,6 +123,21 @@ void sessions_sync_metrics(const struct sessions *s);
 /* Names of the peers that get a route of the record here, sorted. In `a`. */
 struct strs sessions_peers_of(const struct sessions *s, const struct record *r, struct arena *a);
 
+/* The interfaces or addresses of this node changed. */
+void sessions_links_changed(struct sessions *s);
+/* An event on the BGPPeer. */
+void peer_event_send(const struct announcer *an, const char *peer, bool normal, const char *reason,
+		     const char *text);
+
+/* paths.c */
+struct paths *paths_new(struct announcer *an, struct bgp *bgp);
+struct paths *paths_free(struct paths *p);
+/* The peers that run here; kept by reference until the next call. */
+void paths_set_peers(struct paths *p, const struct config_peer *const *peers, size_t n);
+void paths_update(struct paths *p); /* a peer was found, or has gone */
+void paths_links_changed(struct paths *p);
+void paths_sync_metrics(const struct paths *p);
+
 /* status.c */
 struct status_writer *status_writer_new(struct announcer *an);
 struct status_writer *status_writer_free(struct status_writer *w);
@@ -142,6 +158,7 @@ void metric_update_count(void);
 void metric_error_count(void);
 void metric_config_set(bool loaded, bool stale);
 void metric_bgp_sync(const struct bgp *bgp); /* NULL: no sessions */
+void metric_bfd_sync(const struct bfd *bfd);
 void metric_conflict_count(const struct ip *ip);
 void metric_refused_set(const struct ip *ip, bool on);
 void speaker_metrics_sync(const struct responder *r, struct l2_io *l2);

@@ -13,7 +13,8 @@
 
 struct sessions {
 	struct announcer *an;
-	struct bgp *bgp; /* NULL: could not be started, or frr-k8s does it */
+	struct paths *paths; /* NULL without bgp */
+	struct bgp *bgp;     /* NULL: could not be started, or frr-k8s does it */
 	struct frrk8s *frrk8s;
 	const struct config_peer **peers; /* that run here, in the order of their names */
 	size_t n_peers;
@@ -23,11 +24,11 @@ struct sessions {
 
 /* ---- from the sessions ---- */
 
-static void peer_event_write(struct sessions *s, const char *peer, const char *type,
-			     const char *reason, const char *text)
+void peer_event_send(const struct announcer *an, const char *peer, bool normal, const char *reason,
+		     const char *text)
 {
-	const struct bgppeer *obj = kube_store_find_ns(watches_store(s->an->watches, WATCH_PEERS),
-						       s->an->opt->ns, peer);
+	const struct bgppeer *obj =
+		kube_store_find_ns(watches_store(an->watches, WATCH_PEERS), an->opt->ns, peer);
 
 	if (!obj)
 		return;
@@ -38,15 +39,9 @@ static void peer_event_write(struct sessions *s, const char *peer, const char *t
 		.uid = obj->obj.meta.uid,
 		.resource_version = obj->obj.meta.resource_version,
 	};
-	_cleanup_free_ char *message = xasprintf("node \"%s\": %s", s->an->opt->node_name, text);
+	_cleanup_free_ char *message = xasprintf("node \"%s\": %s", an->opt->node_name, text);
 
-	kube_recorder_event(s->an->recorder, &object, type, reason, message);
-}
-
-static void peer_event_send(struct sessions *s, const char *peer, bool up, const char *text)
-{
-	peer_event_write(s, peer, up ? "Normal" : "Warning", up ? "sessionUp" : "sessionDown",
-			 text);
+	kube_recorder_event(an->recorder, &object, normal ? "Normal" : "Warning", reason, message);
 }
 
 /* No session of this node can be what it should be. */
@@ -55,7 +50,7 @@ static void on_frrk8s_problem(void *user, const char *reason, const char *text)
 	struct sessions *s = user;
 
 	for (size_t i = 0; i < s->n_peers; i++)
-		peer_event_write(s, s->peers[i]->name, "Warning", reason, text);
+		peer_event_send(s->an, s->peers[i]->name, false, reason, text);
 }
 
 static void on_frrk8s_gone(void *user)
@@ -73,20 +68,23 @@ static void on_event(void *user, const struct bgp_event *ev)
 	switch (ev->type) {
 	case BGP_EVENT_UP:
 		log_info("BGP session established", "event", "sessionUp", "peer", ev->peer, NULL);
-		peer_event_send(s, ev->peer, true, "BGP session established");
+		peer_event_send(s->an, ev->peer, true, "sessionUp", "BGP session established");
 		return;
 	case BGP_EVENT_DOWN:
 		log_error("BGP session down", "event", "sessionDown", "peer", ev->peer, "error",
 			  ev->text, NULL);
-		peer_event_send(s, ev->peer, false, ev->text);
+		peer_event_send(s->an, ev->peer, false, "sessionDown", ev->text);
 		return;
 	case BGP_EVENT_FAILED:
 		log_error("BGP session cannot be established", "peer", ev->peer, "error", ev->text,
 			  NULL);
-		peer_event_send(s, ev->peer, false, ev->text);
+		peer_event_send(s->an, ev->peer, false, "sessionDown", ev->text);
 		return;
 	case BGP_EVENT_NOTICE:
 		log_warn("BGP", "peer", ev->peer, "notice", ev->text, NULL);
+		return;
+	case BGP_EVENT_NEIGHBOR:
+		paths_update(s->paths);
 		return;
 	case BGP_EVENT_DRAINED:
 		log_info("BGP routes withdrawn", "event", "sessionDrained", "peer", ev->peer,
@@ -117,6 +115,8 @@ struct sessions *sessions_new(struct announcer *an)
 
 	if (r < 0)
 		log_error("BGP cannot be started", "error", strerror(-r), NULL);
+	else
+		s->paths = paths_new(an, s->bgp);
 	return s;
 }
 
@@ -126,6 +126,8 @@ struct sessions *sessions_free(struct sessions *s)
 		return NULL;
 	if (s->bgp)
 		bgp_shutdown(s->bgp, "the speaker stops");
+	/* afterwards, so that a router that helps us restart already does when BFD goes */
+	paths_free(s->paths);
 	bgp_free(s->bgp);
 	frrk8s_free(s->frrk8s);
 	free(s->peers);
@@ -147,10 +149,6 @@ void sessions_set_config(struct sessions *s)
 	for (size_t i = 0; i < cfg->n_peers; i++) {
 		if (!announce_peer_runs(&cfg->peers[i], me ? &me->obj.meta.labels : NULL))
 			continue;
-		if (cfg->peers[i].bfd_profile[0] && s->an->opt->backend != BACKEND_FRR_K8S)
-			log_warn("the session runs without BFD, which this version does not speak",
-				 "peer", cfg->peers[i].name, "bfdProfile",
-				 cfg->peers[i].bfd_profile, NULL);
 		bgp_peer_config_build(&cfg->peers[i], s->an->opt->backend, &wanted[s->n_peers]);
 		s->peers[s->n_peers++] = &cfg->peers[i];
 	}
@@ -159,6 +157,8 @@ void sessions_set_config(struct sessions *s)
 		metric_error_count();
 	}
 	free(wanted);
+	if (s->paths)
+		paths_set_peers(s->paths, s->peers, s->n_peers);
 	s->routes_dirty = true;
 	if (s->mode != SESSIONS_ANNOUNCE && !sessions_is_draining(s))
 		status_drained(s->an->status); /* what was waited for may have been a peer of old */
@@ -293,4 +293,12 @@ bool sessions_are_settled(const struct sessions *s)
 void sessions_sync_metrics(const struct sessions *s)
 {
 	metric_bgp_sync(s->bgp);
+	if (s->paths)
+		paths_sync_metrics(s->paths);
+}
+
+void sessions_links_changed(struct sessions *s)
+{
+	if (s->paths)
+		paths_links_changed(s->paths);
 }

@@ -28,6 +28,7 @@ void metric_observe(struct metric *m, const char *const *values, double v);
 void metric_del(struct metric *m, const char *const *values);
 /* Delete every series whose label number `label` has that value. */
 void metric_del_where(struct metric *m, size_t label, const char *value);
+void metric_clear(struct metric *m);                                  /* delete all series */
 double metric_get(const struct metric *m, const char *const *values); /* 0 when absent */
 /* Append all families in order of registration, plus process_* figures. */
 void metrics_format(struct buf *out);

@@ -151,6 +151,14 @@ void metric_del_where(struct metric *m, size_t label, const char *value)
 	}
 }
 
+void metric_clear(struct metric *m)
+{
+	table_for_each (&m->series, e)
+		series_free(e->value);
+	table_fini(&m->series);
+	table_init(&m->series);
+}
+
 double metric_get(const struct metric *m, const char *const *values)
 {
 	const struct series *s = series_find(m, values);

@@ -112,11 +112,12 @@ struct bgp_peer_status {
 };
 
 enum bgp_event_type {
-	BGP_EVENT_UP,      /* established */
-	BGP_EVENT_DOWN,    /* was established; the text says why it no longer is */
-	BGP_EVENT_FAILED,  /* an attempt failed for a new reason */
-	BGP_EVENT_NOTICE,  /* worth a log line: malformed UPDATEs, no next hop, ... */
-	BGP_EVENT_DRAINED, /* the end of a drain */
+	BGP_EVENT_UP,       /* established */
+	BGP_EVENT_DOWN,     /* was established; the text says why it no longer is */
+	BGP_EVENT_FAILED,   /* an attempt failed for a new reason */
+	BGP_EVENT_NOTICE,   /* worth a log line: malformed UPDATEs, no next hop, ... */
+	BGP_EVENT_NEIGHBOR, /* an unnumbered peer was found, or has gone */
+	BGP_EVENT_DRAINED,  /* the end of a drain */
 };
 
 struct bgp_event {

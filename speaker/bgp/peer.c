@@ -549,6 +549,8 @@ usec_t bgp_peer_deadline(const struct bgp_peer *p)
 
 void bgp_peer_discovered(struct bgp_peer *p, const struct ip *addr, unsigned ifindex, usec_t now)
 {
+	char text[IP_STR_MAX];
+
 	assert(p->cfg.address.family == IP_NONE);
 	if (ip_eq(&p->remote, addr) && p->ifindex == ifindex)
 		return;
@@ -556,6 +558,7 @@ void bgp_peer_discovered(struct bgp_peer *p, const struct ip *addr, unsigned ifi
 		cease(p, BGP_CEASE_CONFIG, "the neighbour on the interface changed", false, now);
 	p->remote = *addr;
 	p->ifindex = ifindex;
+	bgp_peer_event(p, BGP_EVENT_NEIGHBOR, "%s", ip_format(addr, text));
 	finish(p, now);
 }
 

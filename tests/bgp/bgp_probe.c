@@ -32,7 +32,8 @@ struct probe {
 
 static void on_event(void *user, const struct bgp_event *ev)
 {
-	static const char *const names[] = {"up", "down", "failed", "notice", "drained"};
+	static const char *const names[] = {"up",     "down",     "failed",
+					    "notice", "neighbor", "drained"};
 	struct json_object *o = json_object_new_object();
 
 	(void)user;

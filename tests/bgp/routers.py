@@ -2,7 +2,8 @@
 
 A neighbour is a dict: name, address (of the speaker; "" on an unnumbered interface), interface,
 asn (the speaker's), local (the router's address), families ("4", "6", "46"), password, multihop,
-enh (IPv4 routes with IPv6 next hops), gr, bfd (watch it; FRR: the name of a profile, or ""). A route comes back as a dict: next_hops, as_path, local_pref,
+enh (IPv4 routes with IPv6 next hops), gr, bfd (watch it; FRR: the name of a
+profile, or ""), bfd_restarts (BFD of a restarting speaker may go down). A route comes back as a dict: next_hops, as_path, local_pref,
 communities, large.
 """
 
@@ -35,7 +36,11 @@ class Router:
                 self.ns.prefix() + argv, stdout=out, stderr=subprocess.STDOUT, cwd=self.dir, **kwargs
             )
         self.processes.append(process)
+        process.named = pathlib.Path(argv[0]).name
         return process
+
+    def process(self, name):
+        return next(process for process in self.processes if process.named == name)
 
     def kill(self, sig=signal.SIGKILL):
         for process in self.processes:
@@ -102,6 +107,8 @@ class Frr(Router):
                 lines.append(f" neighbor {who} capability extended-nexthop")
             if "bfd" in n:
                 lines.append(f" neighbor {who} bfd" + (f" profile {n['bfd']}" if n["bfd"] else ""))
+            if n.get("bfd_restarts"):
+                lines.append(f" neighbor {who} bfd check-control-plane-failure")
             lines.append(f" neighbor {who} timers 3 {n.get('hold', 9)}")
             lines.append(f" neighbor {who} timers connect 1")
         for family, word in (("4", "ipv4"), ("6", "ipv6")):

@@ -77,3 +77,167 @@ def test_comes_up(lab, kind):
     if kind == "frr":
         said = lab.router.bfd_session(ours[0])["remote-diagnostic"]
         assert "administratively" in said or "admin" in said, said
+
+
+def events(lab, kind):
+    return [e for e in lab.probe.events if e["event"] == kind]
+
+
+def watched(lab, kind="frr", **changes):
+    """One fast session with FRR or BIRD, up."""
+    if kind == "frr":
+        lab.frr(frr_peer(MINE["4"]))
+    else:
+        lab.bird(BIRD_FAST + bird_peer("4"))
+    lab.probe.sessions(near(**changes))
+    lab.probe.wait_state(THEIRS["4"])
+    lab.wait_peer(MINE["4"])
+    wait_for("pace", lambda: lab.probe.status(THEIRS["4"])["detection_us"] == 300000)
+
+
+@pytest.mark.parametrize("kind", ["frr", "bird"])
+def test_dead_peer_and_its_return(lab, kind):
+    watched(lab, kind)
+    name = "bfdd" if kind == "frr" else "bird"
+    lab.router.process(name).send_signal(19)  # SIGSTOP: neither a word nor an ICMP error
+    try:
+        down = lab.probe.wait_event("down", THEIRS["4"])
+        assert down["text"] == "detection time expired" and down["diag"] == EXPIRED
+    finally:
+        lab.router.process(name).send_signal(18)
+    lab.probe.wait_state(THEIRS["4"])
+    lab.wait_peer(MINE["4"])
+    assert lab.probe.status(THEIRS["4"])["last_diag"] == EXPIRED
+
+
+@pytest.mark.parametrize("kind", ["frr", "bird"])
+def test_killed_peer(lab, kind):
+    watched(lab, kind)
+    lab.router.kill()
+    assert lab.probe.wait_event("down", THEIRS["4"])["diag"] == EXPIRED
+
+
+def test_cut_link(lab):
+    watched(lab)
+    lab.there.ip("link set w down")
+    assert lab.probe.wait_event("down", THEIRS["4"])["diag"] == EXPIRED
+    lab.there.ip("link set w up")
+    lab.probe.wait_state(THEIRS["4"])
+
+
+@pytest.mark.parametrize("kind", ["frr", "bird"])
+def test_one_way_loss(lab, kind):
+    """The peer hears nothing of us and says so: its word is enough."""
+    watched(lab, kind)
+    heal = lab.drop(lab.there, "udp dport 3784")
+    down = lab.probe.wait_event("down", THEIRS["4"])
+    assert down["text"] == "neighbor signaled session down" and down["diag"] == EXPIRED
+    heal()
+    lab.probe.wait_state(THEIRS["4"])
+    lab.wait_peer(MINE["4"])
+    heal = lab.drop(lab.here, "udp dport 3784")  # and the other way: we hear nothing
+    wait_for("down", lambda: len(events(lab, "down")) == 2)
+    assert events(lab, "down")[1]["text"] == "detection time expired"
+    lab.wait_peer(MINE["4"], "down")
+    heal()
+    lab.probe.wait_state(THEIRS["4"])
+
+
+def test_one_packet_in_five_is_lost(lab):
+    """With a multiplier of 10 on both sides ten in a row are lost once in 10 million times."""
+    lab.frr(frr_peer(MINE["4"], "detect-multiplier 10"))
+    lab.probe.sessions(near(mult=10))
+    lab.probe.wait_state(THEIRS["4"])
+    heals = [lab.drop(ns, "numgen random mod 5 == 0 udp dport 3784") for ns in (lab.here, lab.there)]
+    wait_for("detection", lambda: lab.probe.status(THEIRS["4"])["detection_us"] == 1000000)
+    time.sleep(4)
+    for heal in heals:
+        heal()
+    got = lab.probe.status(THEIRS["4"])
+    assert (got["state"], got["up"], got["down"]) == ("up", 1, 0)
+    assert got["received"] > 25
+
+
+@pytest.mark.parametrize("kind", ["frr", "bird"])
+def test_changed_profile_keeps_the_session(lab, kind):
+    """Slower, faster, another multiplier: agreed by polls, no flap on either side."""
+    watched(lab, kind)
+    for tx, rx, mult in ((400, 100, 3), (50, 200, 5), (100, 100, 3)):
+        lab.probe.sessions(near(tx_ms=tx, rx_ms=rx, mult=mult))
+        pace = max(tx, 100) * 1000
+        wait_for("pace", lambda: lab.probe.status(THEIRS["4"])["tx_us"] == pace)
+        detection = 3 * max(rx, 100) * 1000
+        wait_for("detection", lambda: lab.probe.status(THEIRS["4"])["detection_us"] == detection)
+        if kind == "frr":
+            wait_for("FRR", lambda: lab.router.bfd_session(MINE["4"])["remote-transmit-interval"] == tx)
+            assert lab.router.bfd_session(MINE["4"])["remote-detect-multiplier"] == mult
+        else:
+            wait_for("BIRD", lambda: lab.router.bfd_session(MINE["4"])["timeout"] == mult * pace / 1e6)
+    got = lab.probe.status(THEIRS["4"])
+    assert (got["state"], got["up"], got["down"]) == ("up", 1, 0)
+    if kind == "frr":
+        assert lab.router.bfd_session(MINE["4"])["session-down"] == 0
+
+
+@pytest.mark.parametrize("side", ["ours", "theirs"])
+def test_passive(lab, side):
+    """The passive end says nothing before the other one speaks."""
+    lab.frr(frr_peer(MINE["4"], *(["passive-mode"] if side == "theirs" else ["shutdown"])))
+    lab.probe.sessions(near(passive=side == "ours"))
+    if side == "ours":
+        time.sleep(1.5)
+        assert lab.probe.status(THEIRS["4"])["sent"] == 0
+        lab.router.vtysh("configure terminal", "bfd", f"peer {MINE['4']} interface w", "no shutdown")
+    lab.probe.wait_state(THEIRS["4"])
+    lab.wait_peer(MINE["4"])
+
+
+def test_admin_down_of_the_peer(lab):
+    """Told apart from a failure; back when it is taken back."""
+    watched(lab)
+    lab.router.vtysh("configure terminal", "bfd", f"peer {MINE['4']} interface w", "shutdown")
+    down = lab.probe.wait_event("down", THEIRS["4"])
+    assert down["text"] == "neighbor is administratively down"
+    lab.router.vtysh("configure terminal", "bfd", f"peer {MINE['4']} interface w", "no shutdown")
+    lab.probe.wait_state(THEIRS["4"])
+
+
+def test_garbage_beside_a_session(lab):
+    """What no peer of ours sent is dropped, each for its reason, and the session stays."""
+    watched(lab)
+    script = """
+import socket, sys
+def send(ttl, data, port=3784):
+    s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    s.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, ttl)
+    s.sendto(data, (sys.argv[1], port))
+good = bytes([0x20, 0x40, 3, 24, 0, 0, 0, 9, 0, 0, 0, 5] + [0, 1, 0, 0] * 3)
+for i in range(2000):
+    send(254, good)
+    send(255, good)
+    send(255, good[:10])
+    send(255, good, 4784)
+"""
+    lab.there.run(["/usr/bin/python3", "-c", script, MINE["4"]])
+    drops = lab.probe.status()["drops"]
+    assert drops["hop limit is not 255"] >= 1000 and drops["short packet"] >= 1000
+    assert drops["unknown discriminator"] >= 2000
+    time.sleep(0.5)
+    got = lab.probe.status(THEIRS["4"])
+    assert (got["state"], got["down"]) == ("up", 0)
+
+
+def test_link_local_and_bound_sockets(lab):
+    """Link-local ends, told apart by the interface; sockets of a device, as those of a VRF are."""
+    local = {}
+    for name, ns in (("here", lab.here), ("there", lab.there)):
+        line = ns.run(["ip", "-6", "-br", "address", "show", "dev", "w", "scope", "link"]).stdout
+        local[name] = next(word for word in line.split() if word.startswith("fe80")).split("/")[0]
+    lab.frr(frr_peer(MINE["4"]) + frr_peer(local["here"]))
+    lab.probe.sessions(near(vrf="w"), near(vrf="w", remote=local["there"], interface="w"))
+    for who, ours in ((THEIRS["4"], MINE["4"]), (local["there"], local["here"])):
+        lab.probe.wait_state(who)
+        lab.wait_peer(ours)
+    lab.here.ip("link delete w")
+    for who in (THEIRS["4"], local["there"]):
+        lab.probe.wait_event("down", who)

@@ -1,0 +1,165 @@
+"""BFD as users have it: a BFDProfile, a BGPPeer that names it, and what the router sees of both."""
+
+import time
+
+import pytest
+
+from tests.bgp.routers import ASN, Frr
+from tests.e2e.lab import SYSTEM, pod_ready
+from tests.e2e.test_bgp_speaker import (
+    MY_ASN,
+    POOL4,
+    RouteWatch,
+    check_metric,
+    host_prefix,
+    kernel_hops,
+    paths,
+    peer,
+    serve,
+    speakers,
+    state,
+)
+
+PROFILE = {"receiveInterval": 100, "transmitInterval": 100}
+FRR_PROFILE = " profile fast\n  receive-interval 100\n  transmit-interval 100\n !\n"
+
+
+@pytest.fixture
+def router(lab):
+    """FRR with bgpd and bfdd on a machine of the LAN."""
+    machine = lab.cluster.client("bfd-router")
+    made = []
+
+    def start(**neighbor):
+        neighbors = [
+            {"address": n.plan.ip4, "local": machine.ip4, "asn": MY_ASN, "families": "4", "hold": 90,
+             "bfd": "fast", **neighbor}
+            for n in lab.cluster.nodes
+        ]
+        frr = Frr(machine.ns, neighbors, asn=ASN, bfd=FRR_PROFILE)
+        made.append(frr)
+        frr.machine = machine
+        frr.start()
+        return frr
+
+    yield start
+    for frr in made:
+        frr.close()
+
+
+def watched(lab, router, neighbor=None, **spec):
+    """A Service announced to FRR from all nodes, every session and its BFD up."""
+    frr = router(**(neighbor or {}))
+    lab.custom("BFDProfile", "fast", PROFILE)
+    peer(lab, frr.machine.ip4, bfdProfile="fast", connectTime="1s", **spec)
+    (address,) = serve(lab, [POOL4], "SingleStack")
+    wait_all(lab, frr)
+    lab.wait(lambda: len(paths(frr, host_prefix(address))) == 3, 10, "three paths")
+    return frr, address
+
+
+def bfd_status(frr, node):
+    return frr.bfd_session(node.plan.ip4).get("status")
+
+
+def wait_all(lab, frr):
+    for node in lab.cluster.nodes:
+        lab.wait(lambda: state(frr, node) == "Established", 20, f"session: {frr.logs()}")
+        lab.wait(lambda: bfd_status(frr, node) == "up", 10, f"BFD: {frr.bfd_session(node.plan.ip4)}")
+
+
+def established(frr, node):
+    return frr.neighbor(node.plan.ip4)["connectionsEstablished"]
+
+
+def told(lab, event, peer_name="tor"):
+    """Lines of the speakers' logs about that event."""
+    lines = [line for _, line in lab.log_lines("speaker-") if isinstance(line, dict)]
+    return [line for line in lines if line.get("event") == event and line.get("peer") == peer_name]
+
+
+def lose(ns, rule):
+    table = "table inet lossy { chain in { type filter hook input priority 0; %s drop; }; }"
+    ns.run(["nft", "-f", "-"], input=table % rule)
+    return lambda: ns.run(["nft", "delete", "table", "inet", "lossy"])
+
+
+def test_dead_path_takes_the_routes_at_once(lab, router):
+    """A node whose packets are lost on the way to it: its session and routes go, those of others stay."""
+    frr, address = watched(lab, router)
+    node, other = lab.cluster.nodes[0], lab.cluster.nodes[1]
+    before, others = established(frr, node), established(frr, other)
+    heal = lose(node.ns, f"ip saddr {frr.machine.ip4} udp dport 3784")
+    try:
+        began = time.monotonic()
+        lab.wait(lambda: len(paths(frr, host_prefix(address))) == 2, 10, "the path gone")
+        assert time.monotonic() - began < 10  # far below the hold time of 90 s
+        line = lab.wait(lambda: told(lab, "bfdDown"), 5, "the reason in the log")[-1]
+        assert line["reason"] == "detection time expired"
+        assert "control detection time expired" in line["diagnostic"]
+        lab.wait(
+            lambda: [
+                e
+                for e in lab.api.list("Event", SYSTEM)
+                if e["reason"] == "bfdDown" and frr.machine.ip4 in e["message"] and node.name in e["message"]
+            ],
+            10,
+            "an event on the BGPPeer",
+        )
+    finally:
+        heal()
+    wait_all(lab, frr)
+    lab.wait(lambda: len(paths(frr, host_prefix(address))) == 3, 10, "three paths again")
+    assert established(frr, node) > before
+    assert established(frr, other) == others
+    check_metric(lab, f'metallb_bfd_session_up{{peer="{frr.machine.ip4}",vrf="default"}} 1')
+
+
+def test_changes_without_a_flap(lab, router):
+    """Another profile while up and changes of Services: nobody notices. Its removal is no failure to us."""
+    frr, address = watched(lab, router)
+    before = [established(frr, n) for n in lab.cluster.nodes]
+    ups = [frr.bfd_session(n.plan.ip4)["session-up"] for n in lab.cluster.nodes]
+    lab.api.patch("BFDProfile", "fast", {"spec": {"transmitInterval": 250, "detectMultiplier": 5}}, SYSTEM)
+
+    def has(key, value):
+        return all(frr.bfd_session(n.plan.ip4).get(key) == value for n in lab.cluster.nodes)
+
+    lab.wait(lambda: has("remote-transmit-interval", 250), 10, "the new interval at the router")
+    assert has("remote-detect-multiplier", 5)
+    lab.service("second")
+    lab.wait_addresses("second")
+    time.sleep(1)
+    assert [frr.bfd_session(n.plan.ip4)["session-up"] for n in lab.cluster.nodes] == ups
+    assert has("session-down", 0)
+    assert [established(frr, n) for n in lab.cluster.nodes] == before
+    lab.api.patch("BGPPeer", "tor", {"spec": {"bfdProfile": None}}, SYSTEM)
+    lab.wait(lambda: has("status", "down"), 10, "BFD ended")
+    # FRR takes AdminDown for a failure; we end nothing
+    assert not told(lab, "bfdDown")
+    assert {line["error"] for line in told(lab, "sessionDown")} <= {"the peer sent NOTIFICATION Cease/BFD Down"}
+    lab.api.patch("BGPPeer", "tor", {"spec": {"bfdProfile": "fast"}}, SYSTEM)
+    wait_all(lab, frr)
+
+
+def test_restart_keeps_the_routes(lab, router):
+    """Graceful restart with BFD: the router knows that our BFD ends with the speaker (C bit 0) and waits."""
+    frr, address = watched(lab, router, {"gr": True, "bfd_restarts": True}, enableGracefulRestart=True)
+    node = lab.cluster.nodes[0]
+    (old,) = [pod for pod in speakers(lab.cluster) if pod["spec"]["nodeName"] == node.name]
+
+    def replaced():
+        pods = [pod for pod in speakers(lab.cluster) if pod["spec"]["nodeName"] == node.name]
+        other = [pod for pod in pods if pod["metadata"]["uid"] != old["metadata"]["uid"]]
+        return other and pod_ready(other[0])
+
+    before = established(frr, node)
+    lab.wait(lambda: len(kernel_hops(frr, address)) == 3, 10, "ECMP")
+    with RouteWatch(frr, address) as watch:
+        lab.api.delete("Pod", old["metadata"]["name"], SYSTEM)
+        lab.wait(replaced, 30, "another speaker")
+        wait_all(lab, frr)
+        time.sleep(1)
+    assert established(frr, node) == before + 1
+    assert len(watch.seen) > 20
+    assert all(len(hops) == 3 for hops in watch.seen)
