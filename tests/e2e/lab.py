@@ -64,10 +64,21 @@ def tidy(cluster, lab):
             cluster.api.delete(kind, obj["metadata"]["name"], lab.namespace)
     for kind in CONFIG_KINDS:
         for obj in _list_if_served(cluster, kind):
-            cluster.api.delete(kind, obj["metadata"]["name"], SYSTEM)
+            cluster.wait_for(lambda: _delete(cluster, kind, obj["metadata"]["name"]), 10, f"{kind} deleted")
     cluster.wait_for(lambda: not cluster.api.list("Service", lab.namespace), 20, "the test's Services gone")
     cluster.api.delete("Namespace", lab.namespace)
     wait_installed(cluster)
+
+
+def _delete(cluster, kind, name):
+    """False when a webhook refuses: it may not have seen yet that what uses the object is gone."""
+    try:
+        cluster.api.delete(kind, name, SYSTEM)
+    except ApiError as error:
+        if error.status != 403:
+            raise
+        return False
+    return True
 
 
 def _list_if_served(cluster, kind):
