@@ -56,15 +56,23 @@ struct announce_options {
 	bool ignore_exclude_lb; /* the exclude label does not count */
 };
 
+/* Interfaces on which a node has lost the carrier: it cannot be heard there. */
+struct announce_lost {
+	const char *node;
+	struct strs interfaces;
+};
+
 /* The options' strings and the configuration are borrowed for the life of the view, the rest only
  * while it is made. */
 struct announce_world {
 	const struct config *cfg; /* NULL: none yet */
 	const struct node *const *nodes;
 	size_t n_nodes;
-	const struct strs *speakers; /* names of nodes with a live speaker; NULL: all nodes */
-	struct strs interfaces;      /* names of this node's interfaces that may be used */
-	bool withdraw;               /* all speakers shall withdraw everything */
+	const struct strs *speakers;      /* names of nodes with a live speaker; NULL: all nodes */
+	struct strs interfaces;           /* names of this node's interfaces that may be used */
+	bool withdraw;                    /* all speakers shall withdraw everything */
+	const struct announce_lost *lost; /* a node at most once */
+	size_t n_lost;
 };
 
 struct announce_view;
@@ -82,6 +90,9 @@ struct announce_service {
 	const struct service *svc;
 	const struct endpointslice *const *slices;
 	size_t n_slices;
+	/* Nodes that announce it in layer 2: the best of these wins before all others. Empty to
+	 * elect as MetalLB does. */
+	struct strs holders;
 };
 
 /* Why layer 2 says ANNOUNCE_NOT_OWNER. */

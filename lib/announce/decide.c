@@ -127,6 +127,43 @@ static void usable_collect(struct announce_view *view, const struct node_index *
 	view->usable = strs_sorted(&(struct strs){names, n}, a);
 }
 
+static int lost_cmp(const void *pa, const void *pb)
+{
+	const struct announce_lost *a = pa, *b = pb;
+
+	return strcmp(a->node, b->node);
+}
+
+static void lost_copy(struct announce_view *view, const struct announce_world *world)
+{
+	struct arena *a = view->arena;
+
+	view->n_lost = world->n_lost;
+	view->lost = arena_calloc(a, world->n_lost, sizeof(*view->lost));
+	for (size_t i = 0; i < world->n_lost; i++) {
+		const struct strs *from = &world->lost[i].interfaces;
+		const char **names = arena_calloc(a, from->n, sizeof(*names));
+
+		for (size_t j = 0; j < from->n; j++)
+			names[j] = arena_strdup(a, from->items[j]);
+		view->lost[i].node = arena_strdup(a, world->lost[i].node);
+		view->lost[i].interfaces = strs_sorted(&(struct strs){names, from->n}, a);
+	}
+	if (view->n_lost > 1)
+		qsort(view->lost, view->n_lost, sizeof(*view->lost), lost_cmp);
+}
+
+static bool lost_same(const struct announce_view *a, const struct announce_view *b)
+{
+	if (a->n_lost != b->n_lost)
+		return false;
+	for (size_t i = 0; i < a->n_lost; i++)
+		if (strcmp(a->lost[i].node, b->lost[i].node) != 0 ||
+		    !strs_equal(&a->lost[i].interfaces, &b->lost[i].interfaces))
+			return false;
+	return true;
+}
+
 struct announce_view *announce_view_new(const struct announce_options *opt,
 					const struct announce_world *world)
 {
@@ -149,6 +186,7 @@ struct announce_view *announce_view_new(const struct announce_options *opt,
 		names[i] = arena_strdup(a, world->interfaces.items[i]);
 	view->interfaces = strs_sorted(&(struct strs){names, world->interfaces.n}, a);
 	usable_collect(view, &nodes, world->speakers);
+	lost_copy(view, world);
 	return view;
 }
 
@@ -162,7 +200,8 @@ struct announce_view *announce_view_free(struct announce_view *view)
 bool announce_view_same(const struct announce_view *a, const struct announce_view *b)
 {
 	return a->cfg == b->cfg && a->withdraw == b->withdraw && a->node_says == b->node_says &&
-	       strs_equal(&a->usable, &b->usable) && strs_equal(&a->interfaces, &b->interfaces);
+	       strs_equal(&a->usable, &b->usable) && strs_equal(&a->interfaces, &b->interfaces) &&
+	       lost_same(a, b);
 }
 
 bool announce_view_same_nodes(const struct announce_view *a, const struct announce_view *b)

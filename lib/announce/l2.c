@@ -88,6 +88,71 @@ static struct strs serving_nodes(const struct announce_service *in, struct arena
 	return strs_sorted(&(struct strs){names, n}, a);
 }
 
+static const struct strs *lost_of(const struct announce_view *view, const char *node)
+{
+	for (size_t i = 0; i < view->n_lost; i++)
+		if (strcmp(view->lost[i].node, node) == 0)
+			return &view->lost[i].interfaces;
+	return NULL;
+}
+
+/* All interfaces that the advertisements name for the node are without carrier there. */
+static bool node_is_silent(const struct announce_view *view, const struct matching *m,
+			   const char *node)
+{
+	const struct strs *lost = lost_of(view, node);
+	size_t named = 0;
+
+	for (size_t i = 0; lost && i < m->n; i++) {
+		const struct config_l2adv *adv = m->advs[i];
+
+		if (!strs_contains(&adv->nodes, node))
+			continue;
+		if (adv->all_interfaces)
+			return false;
+		for (size_t j = 0; j < adv->interfaces.n; j++, named++)
+			if (!strs_contains(lost, adv->interfaces.items[j]))
+				return false;
+	}
+	return named > 0;
+}
+
+/* Those that can be heard; all, when none can. */
+static void silent_remove(const struct announce_view *view, const struct matching *m,
+			  struct announce_candidate *candidates, size_t *n)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; view->n_lost > 0 && i < *n; i++)
+		kept += !node_is_silent(view, m, candidates[i].node);
+	if (kept == 0 || kept == *n)
+		return;
+	kept = 0;
+	for (size_t i = 0; i < *n; i++)
+		if (!node_is_silent(view, m, candidates[i].node))
+			candidates[kept++] = candidates[i];
+	*n = kept;
+}
+
+/* The best of those that announce already comes first. */
+static void holder_first(struct announce_candidate *ranked, size_t n,
+			 const struct announce_service *in, size_t n_in)
+{
+	for (size_t i = 0; i < n; i++) {
+		struct announce_candidate holder = ranked[i];
+		bool holds = false;
+
+		for (size_t j = 0; j < n_in && !holds; j++)
+			for (size_t k = 0; k < in[j].holders.n && !holds; k++)
+				holds = strcmp(in[j].holders.items[k], holder.node) == 0;
+		if (!holds)
+			continue;
+		memmove(&ranked[1], &ranked[0], i * sizeof(*ranked));
+		ranked[0] = holder;
+		return;
+	}
+}
+
 static struct announce_candidate *candidates_collect(const struct announce_view *view,
 						     const struct announce_service *in,
 						     const struct matching *m, struct arena *a,
@@ -106,6 +171,7 @@ static struct announce_candidate *candidates_collect(const struct announce_view 
 		out[(*n)++] =
 			(struct announce_candidate){.node = node, .score = matching_score(m, node)};
 	}
+	silent_remove(view, m, out, n);
 	return out;
 }
 
@@ -203,6 +269,7 @@ void l2_decide(const struct announce_view *view, const struct announce_service *
 	struct announce_candidate *candidates = candidates_collect(view, in, &m, a, &n);
 
 	announce_elect_rank(candidates, n, &d->ips[0]);
+	holder_first(candidates, n, in, 1);
 	ranking_set(&d->l2, candidates, n, a);
 	if (!matching_has_node(&m, view->opt.node)) {
 		d->l2.reason = ANNOUNCE_NO_ADVERTISEMENT;
@@ -260,6 +327,7 @@ bool announce_decide_group(const struct announce_view *view, const struct announ
 	if (n_all == 0)
 		return false;
 	announce_elect_rank(all, n_all, shared);
+	holder_first(all, n_all, in, n);
 	for (size_t i = 0; i < n; i++) {
 		if (!is_electing(&decisions[i]))
 			continue;

@@ -10,8 +10,10 @@ struct announce_view {
 	struct arena *arena;
 	struct announce_options opt;
 	const struct config *cfg;
-	struct strs usable;     /* nodes with a live speaker that pass the filters, sorted */
-	struct strs interfaces; /* sorted */
+	struct strs usable;         /* nodes with a live speaker that pass the filters, sorted */
+	struct strs interfaces;     /* sorted */
+	struct announce_lost *lost; /* sorted by node; the names too */
+	size_t n_lost;
 	bool withdraw;
 	enum announce_reason node_says; /* this node's own objection to BGP, or ANNOUNCE_YES */
 };

@@ -82,6 +82,8 @@ struct world {
 	struct announce_service services[8];
 	const struct endpointslice *slices[8][8];
 	size_t n_services;
+	const struct announce_lost *lost;
+	size_t n_lost;
 	struct announce_view *view;
 	struct announce_decision d[8];
 	struct arena *a;
@@ -157,7 +159,9 @@ static void world_decide(struct world *w, const char *node, const char *const *a
 	struct announce_world world = {.cfg = w->cfg,
 				       .nodes = w->nodes,
 				       .n_nodes = w->n_nodes,
-				       .interfaces = {interfaces, 2}};
+				       .interfaces = {interfaces, 2},
+				       .lost = w->lost,
+				       .n_lost = w->n_lost};
 
 	while (alive && alive[speakers.n])
 		speakers.n++;
@@ -336,6 +340,64 @@ static void test_interfaces(void **state)
 #define SHARED(name, slices)                                                                       \
 	SERVICE(name, "", ", externalTrafficPolicy: Local", "192.168.1.240") SLICE(name, slices)
 
+/* A node whose interfaces for the Service are all without carrier is passed over. */
+static void test_lost_carrier(void **state)
+{
+	static const char *const eth1[] = {"eth1"};
+	const struct announce_lost lost[] = {{"node3", {eth1, 1}}, {"node1", {eth1, 1}}},
+				   all[] = {{"node3", {eth1, 1}},
+					    {"node1", {eth1, 1}},
+					    {"node2", {eth1, 1}}};
+	static const struct {
+		const char *spec;
+		size_t n_lost;
+		const char *winner;
+	} cases[] = {
+		{"{interfaces: [eth1]}", 0, "node3"}, {"{interfaces: [eth1]}", 1, "node1"},
+		{"{interfaces: [eth1]}", 2, "node2"}, {"{interfaces: [eth1, eth0]}", 2, "node3"},
+		{"{interfaces: [eth2]}", 2, "node3"}, {"{}", 2, "node3"},
+		{"{interfaces: [eth1]}", 3, "node3"}, /* nobody is better off */
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		_cleanup_free_ char *yaml = xasprintf(
+			NODES POOL
+			"---\napiVersion: metallb.io/v1beta1\nkind: L2Advertisement\n"
+			"metadata: {name: a, namespace: metallb-system}\nspec: %s\n" SERVICE(
+				"s", "", "", "192.168.1.240") SLICE("s", READY("node1")),
+			cases[i].spec);
+		struct world *w = world_new(yaml);
+
+		w->lost = cases[i].n_lost == 3 ? all : lost;
+		w->n_lost = cases[i].n_lost;
+		world_decide(w, "node3", NULL);
+		assert_string_equal(w->d[0].l2.ranking.items[0], cases[i].winner);
+		world_free(w);
+	}
+}
+
+/* Who announces already keeps the address, while it is a candidate. */
+static void test_holders(void **state)
+{
+	static const char *const holders[] = {"node2", "node9", "node1"};
+	static const char *const alive[] = {"node2", "node3", NULL};
+	static const char *const only[] = {"node3", NULL};
+	struct world *w = world_new(NODES POOL L2 SERVICE("s", "", "", "192.168.1.240")
+					    SLICE("s", READY("node1")));
+
+	(void)state;
+	w->services[0].holders = (struct strs){holders, 3};
+	world_decide(w, "node1", NULL); /* of two the better one */
+	assert_int_equal(w->d[0].l2.reason, ANNOUNCE_YES);
+	assert_string_equal(w->d[0].l2.ranking.items[1], "node3");
+	world_decide(w, "node2", alive);
+	assert_int_equal(w->d[0].l2.reason, ANNOUNCE_YES);
+	world_decide(w, "node3", only);
+	assert_int_equal(w->d[0].l2.reason, ANNOUNCE_YES);
+	world_free(w);
+}
+
 static void test_groups(void **state)
 {
 	struct ip shared = ip_of("192.168.1.240");
@@ -450,7 +512,8 @@ int main(void)
 		cmocka_unit_test(test_reasons),          cmocka_unit_test(test_nodes),
 		cmocka_unit_test(test_interfaces),       cmocka_unit_test(test_groups),
 		cmocka_unit_test(test_routes),           cmocka_unit_test(test_explain),
-		cmocka_unit_test(test_withdraw),
+		cmocka_unit_test(test_withdraw),         cmocka_unit_test(test_lost_carrier),
+		cmocka_unit_test(test_holders),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
