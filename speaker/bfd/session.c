@@ -30,7 +30,9 @@ static uint32_t max_u32(uint32_t a, uint32_t b)
 
 static uint32_t wanted_tx(const struct bfd_session *s)
 {
-	return s->state == BFD_UP ? s->params.min_tx : max_u32(s->params.min_tx, BFD_SLOW_TX);
+	uint32_t slow = s->params.slow_tx ? s->params.slow_tx : BFD_SLOW_TX;
+
+	return s->state == BFD_UP ? s->params.min_tx : max_u32(s->params.min_tx, slow);
 }
 
 usec_t bfd_session_detection_time(const struct bfd_session *s)

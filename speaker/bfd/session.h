@@ -18,6 +18,7 @@ struct bfd_params {
 	uint32_t min_tx, min_rx; /* microseconds, not 0 */
 	uint8_t mult;            /* not 0 */
 	bool passive;
+	uint32_t slow_tx; /* least interval while not Up; 0: BFD_SLOW_TX, as RFC 5880 asks for */
 };
 
 enum bfd_reason {
