@@ -18,6 +18,10 @@
 #define REFRESH_SPREAD    (1 * USEC_PER_SEC)
 #define SETTLE_TIME_MAX   (20 * USEC_PER_SEC) /* a router that is down must not stop a rollout */
 
+#define FAILOVER_MAX   (5 * USEC_PER_SEC)
+#define HOLDERS_WAIT_S .1
+#define HOLDERS_WAITS  30
+
 #define WITHDRAW_ANNOTATION "metallb.io/withdraw"
 
 void announcer_wake(struct announcer *an)
@@ -140,6 +144,8 @@ static void view_rebuild(struct announcer *an)
 		.withdraw = an->withdraw,
 	};
 
+	world.lost = members_lost(an->members, an->links, a, &world.n_lost);
+
 	an->view_dirty = false;
 	view = announce_view_new(&an->policy, &world);
 	if (an->view && !announce_view_same_nodes(an->view, view))
@@ -171,7 +177,8 @@ static void all_touch(struct announcer *an)
 /* ---- one service ---- */
 
 /* The service and its slices as the policy takes them; false when it is gone. */
-static bool service_gather(const struct announcer *an, const char *key, struct announce_service *in)
+static bool service_gather(const struct announcer *an, const char *key, struct arena *a,
+			   struct announce_service *in)
 {
 	const struct owned_list *slices = owned_index_find(&an->slices, key);
 
@@ -180,6 +187,8 @@ static bool service_gather(const struct announcer *an, const char *key, struct a
 		.slices = slices ? (const void *)slices->items : NULL,
 		.n_slices = slices ? slices->n : 0,
 	};
+	if (an->opt->l2_keep)
+		in->holders = status_l2_nodes(an->status, key, a);
 	return in->svc != NULL;
 }
 
@@ -196,7 +205,7 @@ static void group_decide(struct announcer *an, const char *key, struct arena *a,
 	if (group.n < 2)
 		return;
 	for (size_t i = 0; i < group.n; i++) {
-		if (!service_gather(an, group.items[i], &in[n]))
+		if (!service_gather(an, group.items[i], a, &in[n]))
 			continue;
 		announce_decide(an->view, &in[n], a, &all[n]);
 		n++;
@@ -221,16 +230,16 @@ static void service_decide(struct announcer *an, const char *key)
 {
 	struct announce_service in;
 	struct announce_decision d;
-	struct arena *a;
+	struct arena *a = arena_new();
 
 	metric_update_count();
-	if (!service_gather(an, key, &in)) {
+	if (!service_gather(an, key, a, &in)) {
 		if (an->shares)
 			share_index_set(an->shares, key, NULL, 0);
 		apply_gone(an, key);
+		arena_free(a);
 		return;
 	}
-	a = arena_new();
 	announce_decide(an->view, &in, a, &d);
 	if (an->shares) {
 		share_index_set(an->shares, key, d.ips, d.gate == ANNOUNCE_YES ? d.n_ips : 0);
@@ -266,6 +275,30 @@ static void first_pass_done(struct announcer *an)
 	malloc_trim(0); /* what the first lists took and left behind */
 }
 
+/* With --l2-keep nothing is decided before it is known who announces what, if that can be known. */
+static bool holders_are_known(struct announcer *an)
+{
+	if (an->able || !an->opt->l2_keep ||
+	    watches_kind_is_synced(an->watches, WATCH_L2STATUSES) || an->holders_waits == 0)
+		return true;
+	an->holders_waits--;
+	ev_timer_set(&an->work, HOLDERS_WAIT_S, 0.);
+	ev_timer_start(an->loop, &an->work);
+	return false;
+}
+
+/* How long it took from the loss of a node to the decision, and from there to the first frame. */
+static void failover_note(struct announcer *an, usec_t decided)
+{
+	usec_t lost = an->n_won > 0 ? members_take_loss(an->members) : 0;
+
+	an->n_won = 0;
+	if (lost == 0 || decided - lost > FAILOVER_MAX)
+		return; /* won for another reason */
+	metric_failover("decide", decided - lost);
+	metric_failover("announce", clock_now() - decided);
+}
+
 static void on_work(struct ev_loop *loop, ev_timer *w, int revents)
 {
 	struct announcer *an = w->data;
@@ -278,8 +311,12 @@ static void on_work(struct ev_loop *loop, ev_timer *w, int revents)
 		an->pods_dirty = false;
 		members_set_pods(an->members, an->watches);
 	}
-	if (!members_is_settled(an->members))
+	if (!members_is_settled(an->members) || !holders_are_known(an))
 		return;
+	if (!an->able) {
+		an->able = true;
+		members_set_self(an->members, an->links, true);
+	}
 	if (an->config_dirty)
 		config_rebuild(an);
 	if (an->view_dirty)
@@ -287,8 +324,10 @@ static void on_work(struct ev_loop *loop, ev_timer *w, int revents)
 	if (an->all_dirty)
 		all_touch(an);
 	bool more = services_decide(an);
+	usec_t decided = clock_now();
 
 	l2_io_flush(an->l2);
+	failover_note(an, decided);
 	if (!more) {
 		sessions_flush(an->sessions);
 		if (!an->ready)
@@ -351,6 +390,14 @@ static void daemonset_changed(struct announcer *an, const struct api_object *aft
 		log_info("announcing again", NULL);
 }
 
+static void holder_changed(struct announcer *an, const struct service_status *status)
+{
+	_cleanup_free_ char *service = kube_key(status->service_namespace, status->service_name);
+
+	if (kube_store_find(watches_store(an->watches, WATCH_SERVICES), service))
+		announcer_touch(an, service);
+}
+
 static void on_change(void *user, enum watch_kind kind, const char *key, void *before, void *after)
 {
 	struct announcer *an = user;
@@ -378,6 +425,8 @@ static void on_change(void *user, enum watch_kind kind, const char *key, void *b
 	case WATCH_L2STATUSES:
 	case WATCH_BGPSTATUSES:
 		status_changed(an->status, kind, before, after);
+		if (kind == WATCH_L2STATUSES && an->opt->l2_keep)
+			holder_changed(an, before ? before : after);
 		return;
 	case WATCH_POOLS:
 	case WATCH_L2ADVS:
@@ -410,6 +459,8 @@ static void on_links(void *user)
 
 	l2_io_set_links(an->l2, an->links);
 	sessions_links_changed(an->sessions);
+	if (an->members)
+		members_set_self(an->members, an->links, an->able);
 	an->view_dirty = true;
 	announcer_wake(an);
 }
@@ -439,13 +490,27 @@ static void on_unreached(void *user, const char *node, const struct ip *ip)
 				     an->opt->node_name, node, text);
 }
 
+static bool announces(void *user, const struct ip *ip)
+{
+	return rivals_announces(user, ip);
+}
+
+static void on_answer(void *user, const char *node, const struct ip *ip, bool yes)
+{
+	rivals_answered(user, node, ip, yes);
+}
+
+static void on_paused(void *user)
+{
+	rivals_paused(user);
+}
+
 static void on_claim(void *user, const struct responder_claim *claim)
 {
 	struct announcer *an = user;
 
 	linger_claimed(an->linger, claim);
-	if (responder_has_ip(an->responder, &claim->ip) && conflicts_add(an->conflicts, claim))
-		conflict_tell(an, claim);
+	rivals_claimed(an, claim);
 }
 
 static void on_probe(void *user, const struct responder_probe *result)
@@ -483,12 +548,14 @@ bool announcer_new(struct ev_loop *loop, struct kube_client *client, const struc
 	struct announcer *an = xcalloc(1, sizeof(*an));
 	struct responder_options responder = {opt->refresh, &random_system};
 	struct l2_callbacks l2 = {on_claim, on_probe, an};
-	struct members_callbacks members = {on_members, on_unreached, an};
+	struct members_callbacks members = {on_members, on_unreached, announces,
+					    on_answer,  on_paused,    an};
 	int r;
 
 	an->loop = loop;
 	an->client = client;
 	an->opt = opt;
+	an->holders_waits = HOLDERS_WAITS;
 	an->policy =
 		(struct announce_options){opt->node_name, opt->lb_class, opt->ignore_exclude_lb};
 	table_init(&an->records);
@@ -514,6 +581,7 @@ bool announcer_new(struct ev_loop *loop, struct kube_client *client, const struc
 		announcer_free(an);
 		return false;
 	}
+	members_set_self(an->members, an->links, false);
 	l2_io_set_links(an->l2, an->links);
 	watches_start(an);
 	*out = an;

@@ -28,6 +28,8 @@ struct linger;
 struct status_writer;
 struct sessions;
 
+#define ANNOUNCER_CLAIMS 64
+
 struct announcer {
 	struct ev_loop *loop;
 	struct kube_client *client;
@@ -56,6 +58,13 @@ struct announcer {
 	bool ready;       /* everything has been looked at once */
 	bool settled;     /* and what was decided was in force once: for /readyz, for good */
 	usec_t settle_by; /* or so much time has passed */
+	bool able;        /* decides now what it is elected for; the other speakers are told */
+
+	unsigned holders_waits; /* looks at whether the status objects are known, that are left */
+
+	size_t n_won; /* services that this turn of the loop has won in layer 2 */
+	struct responder_claim claims[ANNOUNCER_CLAIMS]; /* of speakers that are being asked */
+	size_t next_claim;
 
 	struct share_index *shares;  /* NULL: every service is elected alone */
 	struct kube_queue *services; /* keys to decide anew */
@@ -83,6 +92,7 @@ struct linger *linger_free(struct linger *l);
 void linger_start(struct linger *l, const char *service, const struct record *r);
 void linger_cancel(struct linger *l, const char *service); /* announced again, or withdrawn */
 bool linger_is_idle(const struct linger *l);               /* nothing is being given up */
+bool linger_has_ip(const struct linger *l, const struct ip *ip);
 void linger_claimed(struct linger *l, const struct responder_claim *claim);
 
 /* firstuse.c: is an address in use by another station before it is announced for the first time. */
@@ -97,6 +107,13 @@ void firstuse_set_nodes(struct firstuse *f, const struct node *const *nodes, siz
 void firstuse_probed(struct firstuse *f, const struct responder_probe *p);
 /* A status object of the service was seen, or is gone. */
 void firstuse_status(struct firstuse *f, const char *service, bool gone);
+
+/* rivals.c: another station claims an address; what a speaker that was asked said; does this node
+ * announce it, and means to go on; others may have taken over while this process did not run. */
+void rivals_claimed(struct announcer *an, const struct responder_claim *claim);
+void rivals_answered(struct announcer *an, const char *node, const struct ip *ip, bool announces);
+bool rivals_announces(const struct announcer *an, const struct ip *ip);
+void rivals_paused(struct announcer *an);
 
 /* apply.c: the Services that share an address have no candidate in common. */
 void group_split_tell(struct announcer *an, const struct service *svc);
@@ -143,6 +160,8 @@ struct status_writer *status_writer_new(struct announcer *an);
 struct status_writer *status_writer_free(struct status_writer *w);
 /* Some node announces, or announced, the service in layer 2; own_too: this one counts. */
 bool status_shows_l2(const struct status_writer *w, const char *service, bool own_too);
+/* The nodes that the service's layer 2 objects name. In `a`, until the next change of one. */
+struct strs status_l2_nodes(const struct status_writer *w, const char *service, struct arena *a);
 /* The record of a service changed; a status object changed. */
 void status_touch(struct status_writer *w, const char *service);
 /* The sessions are drained. */
@@ -159,6 +178,7 @@ void metric_error_count(void);
 void metric_config_set(bool loaded, bool stale);
 void metric_bgp_sync(const struct bgp *bgp); /* NULL: no sessions */
 void metric_bfd_sync(const struct bfd *bfd);
+void metric_failover(const char *stage, usec_t took);
 void metric_conflict_count(const struct ip *ip);
 void metric_refused_set(const struct ip *ip, bool on);
 void speaker_metrics_sync(const struct responder *r, struct l2_io *l2);

@@ -112,6 +112,7 @@ static void l2_apply(struct announcer *an, const char *key, const struct service
 {
 	bool was = record_announces_l2(old), is = d->l2.reason == ANNOUNCE_YES;
 
+	an->n_won += is && !was;
 	linger_cancel(an->linger, key);
 	if (is && d->l2.n_ips > 0)
 		responder_announce(an->responder, key, d->l2.ips, d->l2.n_ips, clock_now());

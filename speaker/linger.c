@@ -130,6 +130,18 @@ void linger_claimed(struct linger *l, const struct responder_claim *claim)
 	}
 }
 
+bool linger_has_ip(const struct linger *l, const struct ip *ip)
+{
+	table_for_each (&l->services, e) {
+		const struct record *r = table_find(&l->an->records, e->key);
+
+		for (size_t i = 0; r && i < r->d.n_ips; i++)
+			if (ip_eq(&r->d.ips[i], ip))
+				return true;
+	}
+	return false;
+}
+
 bool linger_is_idle(const struct linger *l)
 {
 	return table_count(&l->services) == 0;

@@ -245,13 +245,28 @@ static struct ip link_local_of(const struct link_ *link)
 	return (struct ip){0};
 }
 
+/* All but the carrier. */
+static bool link_is_fit(const struct link_ *link)
+{
+	return link->known && !link->excluded && link->info.master == 0 &&
+	       (link->info.flags & IFF_UP) && !(link->info.flags & IFF_NOARP) &&
+	       link->info.has_mac && link->info.hardware == ARPHRD_ETHER;
+}
+
 static bool link_is_usable(const struct link_ *link)
 {
-	const unsigned needed = IFF_UP | IFF_LOWER_UP;
+	return link_is_fit(link) && (link->info.flags & IFF_LOWER_UP);
+}
 
-	return link->known && !link->excluded && link->info.master == 0 &&
-	       (link->info.flags & needed) == needed && !(link->info.flags & IFF_NOARP) &&
-	       link->info.has_mac && link->info.hardware == ARPHRD_ETHER;
+struct strs links_lost(const struct links *l, struct arena *a)
+{
+	const char **names = arena_calloc(a, l->n, sizeof(*names));
+	size_t n = 0;
+
+	for (size_t i = 0; i < l->n; i++)
+		if (link_is_fit(&l->items[i]) && !link_is_usable(&l->items[i]))
+			names[n++] = arena_strdup(a, l->items[i].info.name);
+	return (struct strs){names, n};
 }
 
 bool links_usable_next(const struct links *l, size_t *pos, struct responder_link *out)

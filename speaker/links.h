@@ -32,6 +32,8 @@ bool links_dump_end(struct links *l);
 struct strs links_names(const struct links *l, struct arena *a);
 /* The next interface that may be used, with what it can do; start with *pos = 0. */
 bool links_usable_next(const struct links *l, size_t *pos, struct responder_link *out);
+/* Names of those that would be usable, had they a carrier. In `a`. */
+struct strs links_lost(const struct links *l, struct arena *a);
 bool links_has_address(const struct links *l, const struct ip *ip);
 const char *links_name(const struct links *l, unsigned ifindex); /* "" when unknown */
 

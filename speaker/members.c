@@ -14,6 +14,7 @@
 #include "metallb/metrics.h"
 #include "metallb/table.h"
 #include "metallb/xalloc.h"
+#include "speaker/detector.h"
 #include "speaker/gather.h"
 #include "speaker/gossip/gossip.h"
 #include "speaker/gossip/settings.h"
@@ -37,10 +38,12 @@ struct other {
 struct members {
 	struct ev_loop *loop;
 	const struct options *opt;
-	void (*on_change)(void *user);
-	void (*on_unreached)(void *user, const char *node, const struct ip *ip);
-	void *user;
-	struct gossip *gossip; /* NULL: not configured, or its key is not there yet */
+	struct members_callbacks cb;
+	struct detector *detector; /* NULL: off, or not bound yet */
+	usec_t lost_at;
+	bool able;
+	const struct links *links; /* as last told */
+	struct gossip *gossip;     /* NULL: not configured, or its key is not there yet */
 	struct gsp_keyring ring;
 	uint16_t port;
 	struct ip own;
@@ -163,7 +166,7 @@ static void settled_now(struct members *m, const char *how)
 	m->settled = m->trusted = true;
 	ev_timer_stop(m->loop, &m->settle);
 	log_info("gossip: members are known", "by", how, NULL);
-	m->on_change(m->user);
+	m->cb.on_change(m->cb.user);
 }
 
 static void on_member(void *user, enum swim_output_type what, const char *name)
@@ -175,6 +178,7 @@ static void on_member(void *user, enum swim_output_type what, const char *name)
 		log_info("gossip: node joined", "node", name, NULL);
 		break;
 	case SWIM_OUT_LEAVE:
+		m->lost_at = clock_now();
 		log_info("gossip: node left or died", "node", name, NULL);
 		break;
 	case SWIM_OUT_CONFLICT:
@@ -183,7 +187,9 @@ static void on_member(void *user, enum swim_output_type what, const char *name)
 	default:
 		break;
 	}
-	m->on_change(m->user);
+	if (m->gossip)
+		detector_set_members(m->detector, gossip_swim(m->gossip));
+	m->cb.on_change(m->cb.user);
 }
 
 static void on_joined(void *user, const struct ip *addr, const char *why)
@@ -203,6 +209,74 @@ static void on_drop(void *user, const char *why)
 	struct members *m = user;
 
 	metric_add(m->dropped, METRIC_VALUES(why), 1);
+}
+
+/* ---- what the detector tells ---- */
+
+static void on_detected(void *user)
+{
+	struct members *m = user;
+
+	m->cb.on_change(m->cb.user);
+}
+
+static void on_died(void *user)
+{
+	struct members *m = user;
+
+	m->lost_at = clock_now();
+}
+
+/* Do not wait for the next round of joining. */
+static void on_alive(void *user, const struct ip *addr)
+{
+	struct members *m = user;
+
+	gossip_join(m->gossip, addr, m->port);
+}
+
+static bool announces(void *user, const struct ip *ip)
+{
+	struct members *m = user;
+
+	return m->cb.announces(m->cb.user, ip);
+}
+
+static void on_answer(void *user, const char *node, const struct ip *ip, bool yes)
+{
+	struct members *m = user;
+
+	m->cb.on_answer(m->cb.user, node, ip, yes);
+}
+
+static void on_paused(void *user)
+{
+	struct members *m = user;
+
+	m->cb.on_paused(m->cb.user);
+}
+
+/* Needs a key: nobody may say by a bare datagram that he lives. */
+static void detector_begin(struct members *m)
+{
+	struct detector_callbacks cb = {on_detected, on_died,   on_alive, announces,
+					on_answer,   on_paused, m};
+	struct err err;
+
+	if (m->detector || m->opt->liveness_port == 0 || m->ring.n == 0)
+		return;
+	if (m->opt->liveness_port == m->port) {
+		log_error("liveness: --liveness-port is the port of gossip", NULL);
+		return;
+	}
+	m->detector = detector_new(m->loop, m->opt, &m->own, &m->ring, &cb, &err);
+	if (!m->detector) {
+		log_error("liveness: cannot start, trying again", "error", err.msg, NULL);
+		return;
+	}
+	detector_set_members(m->detector, gossip_swim(m->gossip));
+	if (m->links)
+		detector_set_self(m->detector, m->links, m->able);
 }
 
 /* ---- joining ---- */
@@ -251,7 +325,7 @@ static void count_unreached(struct members *m)
 		}
 		table_set(&m->unreached, text, (void *)rounds);
 		if (rounds % TELL_ROUNDS == TELL_AFTER)
-			m->on_unreached(m->user, o->node, &o->ip);
+			m->cb.on_unreached(m->cb.user, o->node, &o->ip);
 	}
 }
 
@@ -266,7 +340,10 @@ static bool gossip_begin(struct members *m, struct err *err)
 	struct gossip_callbacks cb = {on_member, on_joined, on_drop, m};
 	struct swim_config cfg;
 
-	return config_make(m, &cfg, err) && gossip_new(m->loop, &cfg, &cb, &m->gossip, err) == 0;
+	if (!config_make(m, &cfg, err) || gossip_new(m->loop, &cfg, &cb, &m->gossip, err) < 0)
+		return false;
+	detector_begin(m);
+	return true;
 }
 
 static void key_refresh(struct members *m)
@@ -279,7 +356,9 @@ static void key_refresh(struct members *m)
 	if (changed) {
 		log_info("gossip: new key", NULL);
 		gossip_set_keyring(m->gossip, &m->ring);
+		detector_set_keyring(m->detector, &m->ring);
 	}
+	detector_begin(m);
 }
 
 static void on_rejoin(struct ev_loop *loop, ev_timer *w, int revents)
@@ -348,38 +427,90 @@ bool members_is_settled(const struct members *m)
 	return m->settled;
 }
 
+/* The fast detector knows better than gossip. */
+static bool is_out(const struct members *m, const char *name)
+{
+	enum liveness_verdict v = detector_verdict(m->detector, name);
+
+	return v == LIVENESS_DEAD || v == LIVENESS_UNABLE;
+}
+
 struct strs members_list(const struct members *m, const struct watches *w, struct arena *a)
 {
 	if (!m->trusted)
 		return gather_speakers(w, m->opt->node_name, a);
 	const struct swim *s = gossip_swim(m->gossip);
 	struct swim_member member;
-	const char **names;
+	const char **names, *name;
 	size_t max = 1, n = 0;
 
 	while (swim_member_at(s, max - 1, &member))
 		max++;
+	for (size_t pos = 0; detector_next(m->detector, &pos);)
+		max++;
 	names = arena_calloc(a, max, sizeof(*names));
 	names[n++] = m->opt->node_name;
 	for (size_t i = 0; swim_member_at(s, i, &member); i++)
-		if (swim_member_is_usable(s, member.name) &&
-		    strcmp(member.name, m->opt->node_name) != 0)
+		if (strcmp(member.name, m->opt->node_name) != 0 &&
+		    swim_member_is_usable(s, member.name) && !is_out(m, member.name))
 			names[n++] = arena_strdup(a, member.name);
+	for (size_t pos = 0; (name = detector_next(m->detector, &pos));)
+		if (detector_verdict(m->detector, name) == LIVENESS_PROVEN)
+			names[n++] = arena_strdup(a, name);
 	return (struct strs){names, n};
+}
+
+usec_t members_take_loss(struct members *m)
+{
+	usec_t at = m->lost_at;
+
+	m->lost_at = 0;
+	return at;
+}
+
+void members_set_self(struct members *m, const struct links *links, bool able)
+{
+	m->links = links;
+	m->able = able;
+	detector_set_self(m->detector, links, able);
+}
+
+const struct announce_lost *members_lost(const struct members *m, const struct links *links,
+					 struct arena *a, size_t *n)
+{
+	const struct announce_lost *others = detector_lost(m->detector, a, n);
+	struct announce_lost *all = arena_calloc(a, *n + 1, sizeof(*all));
+	struct strs own = links_lost(links, a);
+
+	if (!m->detector)
+		return NULL; /* the others know nothing of it, either */
+	if (*n > 0)
+		memcpy(all, others, *n * sizeof(*all));
+	if (own.n > 0)
+		all[(*n)++] = (struct announce_lost){m->opt->node_name, own};
+	return all;
+}
+
+const char *members_node_of_mac(const struct members *m, const struct mac *mac)
+{
+	return detector_node_of_mac(m->detector, mac);
+}
+
+void members_ask(struct members *m, const char *node, const struct ip *ip)
+{
+	detector_ask(m->detector, node, ip);
 }
 
 /* ---- life ---- */
 
 bool members_new(struct ev_loop *loop, const struct options *opt,
-		 const struct members_callbacks *callbacks, struct members **out, struct err *err)
+		 const struct members_callbacks *cb, struct members **out, struct err *err)
 {
 	struct members *m = xcalloc(1, sizeof(*m));
 
 	m->loop = loop;
 	m->opt = opt;
-	m->on_change = callbacks->on_change;
-	m->on_unreached = callbacks->on_unreached;
-	m->user = callbacks->user;
+	m->cb = *cb;
 	table_init(&m->unreached);
 	ev_timer_init(&m->rejoin, on_rejoin, REJOIN_S, REJOIN_S);
 	m->rejoin.data = m;
@@ -417,6 +548,7 @@ struct members *members_free(struct members *m)
 		return NULL;
 	ev_timer_stop(m->loop, &m->rejoin);
 	ev_timer_stop(m->loop, &m->settle);
+	detector_free(m->detector);
 	gossip_free(m->gossip);
 	pods_clear(m);
 	free(m->pods);
@@ -430,6 +562,7 @@ void members_leave(struct members *m)
 	if (!m->gossip)
 		return;
 	ev_timer_stop(m->loop, &m->rejoin);
+	detector_leave(m->detector);
 	gossip_leave(m->gossip);
 }
 
@@ -458,4 +591,5 @@ void members_sync_metrics(const struct members *m)
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
 		metric_set(m->by_state, METRIC_VALUES(names[i]), n[i]);
 	metric_set(m->health, NULL, swim_health_score(s));
+	detector_sync_metrics(m->detector);
 }

@@ -7,10 +7,10 @@
 
 #include <stdbool.h>
 
-#include "metallb/api.h"
-#include "metallb/arena.h"
+#include "metallb/announce.h"
 #include "metallb/err.h"
 #include "metallb/ip.h"
+#include "speaker/links.h"
 #include "speaker/options.h"
 #include "speaker/watches.h"
 
@@ -21,12 +21,17 @@ struct members_callbacks {
 	void (*on_change)(void *user); /* the list may be another now */
 	/* a speaker is Ready, but gossip has not reached it for half a minute */
 	void (*on_unreached)(void *user, const char *node, const struct ip *ip);
+	/* Of the fast detector: does this node announce the address; another one does or does not;
+	 * this process did not run for a while, others may have taken over. */
+	bool (*announces)(void *user, const struct ip *ip);
+	void (*on_answer)(void *user, const char *node, const struct ip *ip, bool announces);
+	void (*on_paused)(void *user);
 	void *user;
 };
 
 /* false with the reason when gossip cannot be started. */
 bool members_new(struct ev_loop *loop, const struct options *opt,
-		 const struct members_callbacks *callbacks, struct members **out, struct err *err);
+		 const struct members_callbacks *cb, struct members **out, struct err *err);
 struct members *members_free(struct members *m);
 /* Pods are known, or have changed: join those that are no members yet. */
 void members_set_pods(struct members *m, const struct watches *w);
@@ -36,6 +41,16 @@ void members_set_pods(struct members *m, const struct watches *w);
  */
 bool members_is_settled(const struct members *m);
 struct strs members_list(const struct members *m, const struct watches *w, struct arena *a);
+/* When a member was last found dead or gone; 0: never, or taken before. */
+usec_t members_take_loss(struct members *m);
+/* This node's interfaces changed; able: it would announce now what it is elected for. */
+void members_set_self(struct members *m, const struct links *links, bool able);
+/* Interfaces without carrier, of all nodes. In `a`. */
+const struct announce_lost *members_lost(const struct members *m, const struct links *links,
+					 struct arena *a, size_t *n);
+/* The speaker with this hardware address, NULL when none said so; and ask it about an address. */
+const char *members_node_of_mac(const struct members *m, const struct mac *mac);
+void members_ask(struct members *m, const char *node, const struct ip *ip);
 /* Say goodbye to the others; true once they can have heard it. */
 void members_leave(struct members *m);
 bool members_has_left(const struct members *m);

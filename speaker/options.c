@@ -48,10 +48,18 @@ static const struct flag flags[] = {
 	 "announce from nodes with the label node.kubernetes.io/exclude-from-external-load-"
 	 "balancers"},
 	{"kubeconfig", NULL, "", FLAG_STR, AT(kubeconfig), "default: the pod's service account"},
+	{"l2-keep", "METALLB_L2_KEEP", "false", FLAG_BOOL, AT(l2_keep),
+	 "in layer 2 the announcing node keeps an address when a better one comes (back)"},
 	{"l2-refresh", NULL, "180s", FLAG_STR, AT(refresh_text),
 	 "announce addresses again about this often; 0: only when they move"},
 	{"lb-class", NULL, "", FLAG_STR, AT(lb_class),
 	 "announce Services of this spec.loadBalancerClass; default: those without one"},
+	{"liveness-interval", "METALLB_LIVENESS_INTERVAL", "100ms", FLAG_STR,
+	 AT(liveness_interval_text), "between two heartbeats from speaker to speaker, 20ms to 2s"},
+	{"liveness-port", "METALLB_LIVENESS_PORT", "7947", FLAG_INT, AT(liveness_port),
+	 "UDP port of these heartbeats, the same on all nodes; 0: gossip alone finds dead nodes"},
+	{"liveness-timeout", "METALLB_LIVENESS_TIMEOUT", "600ms", FLAG_STR,
+	 AT(liveness_timeout_text), "a speaker not heard for so long is dead, 3 to 50 intervals"},
 	{"log-format", NULL, "json", FLAG_STR, AT(log_format), "json or text"},
 	{"log-level", NULL, "info", FLAG_STR, AT(log_level_text),
 	 "all, debug, info, warn, error or none"},
@@ -218,6 +226,23 @@ static bool refresh_check(struct options *o, struct err *err)
 	return true;
 }
 
+static bool liveness_check(struct options *o, struct err *err)
+{
+	int64_t interval, timeout;
+
+	if (!duration_parse(o->liveness_interval_text, &interval) || interval < 20000000 ||
+	    interval > 2000000000)
+		return err_set(err, "--liveness-interval: \"%s\" is no time from 20ms to 2s",
+			       o->liveness_interval_text);
+	if (!duration_parse(o->liveness_timeout_text, &timeout) || timeout < 3 * interval ||
+	    timeout > 50 * interval)
+		return err_set(err, "--liveness-timeout: \"%s\" is not 3 to 50 times the interval",
+			       o->liveness_timeout_text);
+	o->liveness_interval = interval / 1000;
+	o->liveness_timeout = timeout / 1000;
+	return true;
+}
+
 static bool drain_check(struct options *o, struct err *err)
 {
 	int64_t ns;
@@ -243,7 +268,8 @@ static bool values_check(struct options *o, struct err *err)
 			       o->shared_election);
 	if (!o->node_name[0])
 		return err_set(err, "--node-name or METALLB_NODE_NAME must be set");
-	return refresh_check(o, err) && drain_check(o, err) && backend_check(o, err);
+	return refresh_check(o, err) && liveness_check(o, err) && drain_check(o, err) &&
+	       backend_check(o, err);
 }
 
 bool options_parse(struct options *o, int argc, char **argv, options_getenv_fn env, struct err *err)

@@ -34,6 +34,10 @@ struct options {
 	usec_t refresh; /* of layer 2 announcements; 0 = off */
 	const char *drain_text;
 	usec_t drain_wait; /* between GRACEFUL_SHUTDOWN and the withdrawal */
+	int liveness_port; /* 0 = off */
+	const char *liveness_interval_text, *liveness_timeout_text;
+	usec_t liveness_interval, liveness_timeout;
+	bool l2_keep;
 	bool group_shared; /* services that share an address are elected together */
 };
 

@@ -3,14 +3,19 @@
  * _overruns, _conflicts_total and _refused are ours.
  */
 #include "metallb/metrics.h"
+#include "metallb/xalloc.h"
 #include "speaker/announcer_impl.h"
 
 static struct metric *announced, *updates, *update_errors, *loaded, *stale;
+static struct metric *failover;
 static struct metric *requests, *responses, *gratuitous, *dropped, *overruns, *conflicts, *refused;
 
 void speaker_metrics_init(void)
 {
 	static const char *const service_labels[] = {"service", "protocol", "node", "ip", NULL};
+	static const char *const stage_labels[] = {"stage", NULL};
+	static const double failover_buckets[] = {.001, .0025, .005, .01, .025, .05, .1,
+						  .25,  .5,    .75,  1.,  2.5,  5.,  10.};
 	static const char *const ip_labels[] = {"ip", NULL};
 	static const char *const reason_labels[] = {"reason", NULL};
 
@@ -41,6 +46,9 @@ void speaker_metrics_init(void)
 	refused = metric_new(METRIC_GAUGE, "metallb_layer2_refused",
 			     "1 for an address that is not announced since another station uses it",
 			     ip_labels, NULL, 0);
+	failover = metric_new(METRIC_HISTOGRAM, "metallb_layer2_failover_seconds",
+			      "Parts of the time that a failover took", stage_labels,
+			      failover_buckets, ARRAY_SIZE(failover_buckets));
 	metric_set(loaded, NULL, 0);
 	metric_set(stale, NULL, 0);
 	metric_add(updates, NULL, 0);
@@ -74,6 +82,11 @@ void metric_config_set(bool is_loaded, bool is_stale)
 	if (is_loaded)
 		metric_set(loaded, NULL, 1);
 	metric_set(stale, NULL, is_stale ? 1 : 0);
+}
+
+void metric_failover(const char *stage, usec_t took)
+{
+	metric_observe(failover, METRIC_VALUES(stage), (double)took / 1e6);
 }
 
 void metric_conflict_count(const struct ip *ip)

@@ -145,6 +145,17 @@ bool status_shows_l2(const struct status_writer *w, const char *service, bool ow
 	return false;
 }
 
+struct strs status_l2_nodes(const struct status_writer *w, const char *service, struct arena *a)
+{
+	const struct owned_list *list = owned_index_find(&w->objects[0], service);
+	const char **names = arena_calloc(a, list ? list->n : 0, sizeof(*names));
+	size_t n = 0;
+
+	for (size_t i = 0; list && i < list->n; i++)
+		names[n++] = ((const struct service_status *)list->items[i])->node;
+	return (struct strs){names, n};
+}
+
 void status_changed(struct status_writer *w, enum watch_kind kind,
 		    const struct service_status *before, const struct service_status *after)
 {

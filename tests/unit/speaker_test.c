@@ -56,6 +56,10 @@ static void test_options(void **state)
 	assert_int_equal(o.backend, BACKEND_FRR);
 	assert_int_equal(o.refresh, 180 * USEC_PER_SEC);
 	assert_int_equal(o.drain_wait, 5 * USEC_PER_SEC);
+	assert_int_equal(o.liveness_port, 7947);
+	assert_int_equal(o.liveness_interval, 100 * USEC_PER_MSEC);
+	assert_int_equal(o.liveness_timeout, 600 * USEC_PER_MSEC);
+	assert_false(o.l2_keep);
 	assert_string_equal(o.daemonset, "speaker");
 	assert_true(
 		parse(&o, no_env, &err, "--node-name=a", "--ignore-exclude-lb", "--l2-refresh=0"));
@@ -86,6 +90,11 @@ static void test_options_refused(void **state)
 		{"--bgp-drain-wait=-1s", "--bgp-drain-wait"},
 		{"--bgp-drain-wait=x", "--bgp-drain-wait"},
 		{"--l2-refresh=-1m", "--l2-refresh"},
+		{"--liveness-port=x", "--liveness-port"},
+		{"--liveness-interval=10ms", "--liveness-interval"},
+		{"--liveness-interval=3s", "--liveness-interval"},
+		{"--liveness-timeout=299ms", "--liveness-timeout"},
+		{"--liveness-timeout=6s", "--liveness-timeout"},
 		{"--log-format=xml", "--log-format"},
 		{"--shared-address-election=both", "--shared-address-election"},
 		{"--frrk8s-secret-passthrough", "--frrk8s-secret-passthrough"},
