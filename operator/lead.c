@@ -16,11 +16,13 @@
 #include "metallb/log.h"
 #include "metallb/xalloc.h"
 #include "operator/metrics.h"
+#include "operator/proxy_watch.h"
 #include "operator/reconcile.h"
 #include "operator/render.h"
 #include "operator/secret.h"
 #include "operator/settings.h"
 #include "operator/speakers.h"
+#include "operator/stand_back.h"
 #include "operator/webhook.h"
 
 #define LEASE_NAME         "metallb-controller"
@@ -38,6 +40,9 @@ struct lead {
 	ev_timer restart; /* of the reconciler, with other settings */
 	struct secret_maker *secret;
 	struct speakers *speakers;
+	struct stand_back *stand_back;
+	struct proxy_watch *proxy;
+	bool works; /* leads, and MetalLB's controller is not in charge */
 	struct webhook *webhook;
 	const struct settings *settings;
 	bool leads;
@@ -54,7 +59,7 @@ static bool may_write(void *user)
 
 bool lead_may_write(const struct lead *l)
 {
-	return l->leads && (!l->lease || kube_lease_is_held(l->lease, clock_now()));
+	return l->works && (!l->lease || kube_lease_is_held(l->lease, clock_now()));
 }
 
 static enum bgp_backend wanted_backend(const struct lead *l)
@@ -112,23 +117,67 @@ static void start_speakers(struct lead *l)
 	l->speakers = speakers_new(&spec);
 }
 
-static void start(void *user)
+static void begin(struct lead *l)
 {
-	struct lead *l = user;
 	const struct options *o = l->options;
 
-	log_info("leading", NULL);
-	metric_set(operator_metrics.leader, NULL, 1);
-	l->leads = true;
+	l->works = true;
 	if (l->webhook)
 		webhook_set_leader(l->webhook, true);
 	if (o->webhook_mode == WEBHOOK_ONLY)
 		return;
 	start_reconcile(l);
+	l->proxy = proxy_watch_new(l->client, l->recorder, l->ns, o->pod_name);
 	if (o->ml_secret_name[0])
 		l->secret = secret_maker_new(l->client, l->ns, o->ml_secret_name, o->deployment);
 	if (o->manage_speakers && *o->deployment && (*o->pod_name || *o->speaker_image))
 		start_speakers(l);
+}
+
+static void end(struct lead *l)
+{
+	l->works = false;
+	if (l->webhook)
+		webhook_set_leader(l->webhook, false);
+	ev_timer_stop(kube_client_loop(l->client), &l->restart);
+	l->reconcile = reconcile_free(l->reconcile);
+	l->secret = secret_maker_free(l->secret);
+	l->speakers = speakers_free(l->speakers);
+	l->proxy = proxy_watch_free(l->proxy);
+}
+
+static void on_in_charge(void *user)
+{
+	struct lead *l = user;
+	bool may = stand_back_may_work(l->stand_back);
+
+	if (l->done)
+		return; /* handing over */
+	if (may && !l->works)
+		begin(l);
+	else if (!may && l->works)
+		end(l);
+}
+
+static void start(void *user)
+{
+	struct lead *l = user;
+	struct stand_back_spec spec = {
+		.client = l->client,
+		.recorder = l->recorder,
+		.ns = l->ns,
+		.pod_name = l->options->pod_name,
+		.on_change = on_in_charge,
+		.user = l,
+	};
+
+	log_info("leading", NULL);
+	metric_set(operator_metrics.leader, NULL, 1);
+	l->leads = true;
+	if (l->options->webhook_mode == WEBHOOK_ONLY)
+		begin(l);
+	else
+		l->stand_back = stand_back_new(&spec);
 }
 
 static void stop(void *user)
@@ -138,12 +187,8 @@ static void stop(void *user)
 	log_info("not leading any more", NULL);
 	metric_set(operator_metrics.leader, NULL, 0);
 	l->leads = false;
-	if (l->webhook)
-		webhook_set_leader(l->webhook, false);
-	ev_timer_stop(kube_client_loop(l->client), &l->restart);
-	l->reconcile = reconcile_free(l->reconcile);
-	l->secret = secret_maker_free(l->secret);
-	l->speakers = speakers_free(l->speakers);
+	l->stand_back = stand_back_free(l->stand_back);
+	end(l);
 }
 
 /* ---- other settings ---- */
@@ -239,9 +284,11 @@ struct lead *lead_free(struct lead *l)
 	if (!l)
 		return NULL;
 	ev_timer_stop(kube_client_loop(l->client), &l->restart);
+	stand_back_free(l->stand_back);
 	reconcile_free(l->reconcile);
 	secret_maker_free(l->secret);
 	speakers_free(l->speakers);
+	proxy_watch_free(l->proxy);
 	free(l->lb_class);
 	kube_lease_free(l->lease);
 	kube_recorder_free(l->recorder);

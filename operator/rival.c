@@ -113,8 +113,32 @@ enum rival_kind rival_of(struct json_object *workload, const char **image)
 	return RIVAL_NONE;
 }
 
-bool rival_is_ready(struct json_object *deployment)
+static int64_t number(json_object *o, const char *outer, const char *inner, int64_t absent)
 {
-	return json_object_get_int64(
-		       kube_json_get(kube_json_get(deployment, "status"), "readyReplicas")) > 0;
+	json_object *v = kube_json_get(kube_json_get(o, outer), inner);
+
+	return v ? json_object_get_int64(v) : absent;
+}
+
+const char *rival_in_charge(struct rival_watch *w, struct json_object *deployments, usec_t now)
+{
+	json_object *list = kube_json_get(deployments, "items");
+	const char *image;
+
+	if (w->seen == 0)
+		w->seen = now;
+	if (!json_object_is_type(list, json_type_array))
+		return NULL;
+	for (size_t i = 0; i < json_object_array_length(list); i++) {
+		json_object *d = json_object_array_get_idx(list, i);
+
+		if (rival_of(d, &image) != RIVAL_METALLB_CONTROLLER ||
+		    number(d, "spec", "replicas", 1) == 0)
+			continue;
+		if (number(d, "status", "readyReplicas", 0) > 0)
+			w->seen = now;
+		if (now - w->seen < RIVAL_PATIENCE)
+			return kube_meta_str(d, "name");
+	}
+	return NULL;
 }

@@ -6,7 +6,7 @@
 #ifndef OPERATOR_RIVAL_H
 #define OPERATOR_RIVAL_H
 
-#include <stdbool.h>
+#include "metallb/clock.h"
 
 struct json_object;
 
@@ -20,7 +20,19 @@ enum rival_kind {
 
 /* A Deployment, DaemonSet or Pod. *image gets the image of the container that decided. */
 enum rival_kind rival_of(struct json_object *workload, const char **image);
-/* Does a Deployment have a Pod that is Ready? */
-bool rival_is_ready(struct json_object *deployment);
+
+#define RIVAL_PATIENCE (60 * USEC_PER_SEC)
+
+/* What is remembered between looks; all zero at first. */
+struct rival_watch {
+	usec_t seen; /* MetalLB's controller was Ready then, or first looked for */
+};
+
+/*
+ * The name of the Deployment of MetalLB's controller that is in charge, NULL when none is: one that
+ * is Ready, or that wants replicas and may get Ready again. deployments is a list, of one
+ * namespace. Borrowed from it.
+ */
+const char *rival_in_charge(struct rival_watch *w, struct json_object *deployments, usec_t now);
 
 #endif

@@ -416,14 +416,24 @@ static bool is_abandoned(const struct kube_result *result)
 	       (json_object_is_type(replicas, json_type_int) && json_object_get_int(replicas) == 0);
 }
 
+/* Ours belongs to our Namespace; that of MetalLB, which has the same name, to nobody. */
+static bool is_ours(struct json_object *configuration)
+{
+	struct json_object *owners =
+		kube_json_get(kube_json_get(configuration, "metadata"), "ownerReferences");
+
+	return !configuration || (json_object_is_type(owners, json_type_array) &&
+				  json_object_array_length(owners) > 0);
+}
+
 static void on_deployment(void *user, const struct kube_result *result)
 {
 	struct webhook_register *r = user;
 	struct kube_ref ref = {&kube_crds, NULL, WEBHOOK_CRD, NULL};
 
 	r->calls[CALL_STOP] = NULL;
-	if (!is_abandoned(result)) {
-		if (!result->ok)
+	if (!is_abandoned(result) || !is_ours(live(r, WATCH_CONFIGURATION))) {
+		if (!result->ok && result->status != 404)
 			log_warn("webhook: cannot read our Deployment", "error", result->message,
 				 NULL);
 		stopped(r);

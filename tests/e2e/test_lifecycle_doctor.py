@@ -99,7 +99,7 @@ def test_each_trouble_is_named_and_strict_arp_mended(lab, cluster, proxy_config,
         said = {check: rows[0][1] for check, rows in found.items() if rows[0][0] == "bad"}
         assert set(said) == {"kube-proxy", "rights", "metallb", "other-controllers", "node-addresses", "services"}, found
         assert "mode ipvs without strictARP" in said["kube-proxy"]
-        assert "controller may not update services/status" in said["rights"]
+        assert "controller may not patch services/status" in said["rights"]
         assert f"{lab.namespace}/controller with image quay.io/metallb/controller:v0.14.9" in said["metallb"]
         assert f"ServiceLB of k3s ({lab.namespace}/svclb-web)" in said["other-controllers"]
         assert f"address {address} of node node1 is in pool pool" in said["node-addresses"]
@@ -109,6 +109,9 @@ def test_each_trouble_is_named_and_strict_arp_mended(lab, cluster, proxy_config,
     finally:
         cluster.api.delete("DaemonSet", "svclb-web", lab.namespace)
 
+    # the operator has seen it by itself
+    lab.wait(
+        lambda: any(e["reason"] == "KubeProxyStrictARP" for e in cluster.api.list("Event", SYSTEM)), 10, "its event")
     status, text = run_doctor(cluster, "--fix", "strict-arp")
     assert status == 0 and "rollout restart daemonset kube-proxy" in text
     mended = cluster.get("ConfigMap", "kube-proxy", "kube-system")["data"]["config.conf"]

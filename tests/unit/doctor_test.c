@@ -16,6 +16,7 @@
 #include "metallb/yaml.h"
 #include "operator/cli/doctor.h"
 #include "operator/kube_proxy.h"
+#include "operator/rival.h"
 
 #define PATH SOURCE_DIR "/tests/unit/doctor_cases.yaml"
 
@@ -194,12 +195,92 @@ static void test_mending(void **state)
 	}
 }
 
+static void test_who_is_what(void **state)
+{
+	static const struct {
+		const char *container;
+		enum rival_kind kind;
+	} cases[] = {
+		{"{image: quay.io/metallb/controller:v0.14.9}", RIVAL_METALLB_CONTROLLER},
+		{"{image: metallb/controller}", RIVAL_METALLB_CONTROLLER},
+		{"{image: 'localhost:5000/metallb/speaker@sha256:12'}", RIVAL_METALLB_SPEAKER},
+		{"{image: docker.io/bitnami/metallb-speaker:0.13}", RIVAL_METALLB_SPEAKER},
+		{"{image: rancher/mirrored-metallb-controller:v0.13}", RIVAL_METALLB_CONTROLLER},
+		{"{image: 'x/y@sha256:1', command: [/controller], env: [{name: "
+		 "METALLB_ML_SECRET_NAME}]}",
+		 RIVAL_METALLB_CONTROLLER},
+		{"{image: x, env: [{name: METALLB_NODE_NAME}]}", RIVAL_METALLB_SPEAKER},
+		{"{image: x, command: [/operator], env: [{name: METALLB_POD_NAME}]}",
+		 RIVAL_OUR_OPERATOR},
+		{"{image: 'r:5/a/metallb-c:1', command: [/speaker], env: [{name: "
+		 "METALLB_NODE_NAME}]}",
+		 RIVAL_OUR_SPEAKER},
+		{"{image: nginx, command: [/operator]}", RIVAL_NONE},
+		{"{image: metallb/frr}", RIVAL_NONE},
+		{"{}", RIVAL_NONE},
+	};
+	struct err err;
+	const char *image;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		_cleanup_free_ char *text = xasprintf(
+			"spec: {template: {spec: {containers: [%s]}}}", cases[i].container);
+		json_object *o = yaml_parse_one(text, strlen(text), &err);
+
+		assert_non_null(o);
+		assert_int_equal(rival_of(o, &image), cases[i].kind);
+		json_object_put(o);
+	}
+}
+
+/* Whether MetalLB's controller is in charge, step by step. */
+static void test_who_is_in_charge(void **state)
+{
+	static const struct {
+		int second;
+		const char *deployments; /* spec and status of one, or "" */
+		bool in_charge;
+	} steps[] = {
+		{1, "spec: {replicas: 1}, status: {}", true}, /* it may just be starting */
+		{50, "spec: {replicas: 1}, status: {readyReplicas: 1}", true},
+		{100, "spec: {replicas: 1}, status: {readyReplicas: 0}", true},
+		{109, "spec: {x: 1}, status: {readyReplicas: 0}", true},
+		{111, "spec: {replicas: 1}, status: {readyReplicas: 0}", false}, /* for a minute */
+		{120, "spec: {replicas: 1}, status: {readyReplicas: 1}", true},  /* and back */
+		{121, "spec: {replicas: 0}, status: {readyReplicas: 1}", false}, /* told to go */
+		{122, "", false},
+	};
+	struct rival_watch w = {0};
+	struct err err;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(steps); i++) {
+		const char *d = steps[i].deployments;
+		_cleanup_free_ char *text =
+			*d ? xasprintf("items: [{metadata: {name: controller}, %.*s, template: "
+				       "{spec: {containers: [{image: metallb/controller}]}}}%s}]",
+				       (int)(strchr(d, '}') - d), d, strchr(d, '}') + 1)
+			   : xstrdup("items: []");
+		json_object *list = yaml_parse_one(text, strlen(text), &err);
+
+		if (!list)
+			fail_msg("%s: %s", text, err.msg);
+		const char *name = rival_in_charge(&w, list, steps[i].second * USEC_PER_SEC);
+
+		assert_int_equal(name != NULL, steps[i].in_charge);
+		json_object_put(list);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_cases),
 		cmocka_unit_test(test_rights),
 		cmocka_unit_test(test_mending),
+		cmocka_unit_test(test_who_is_what),
+		cmocka_unit_test(test_who_is_in_charge),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
