@@ -3,8 +3,8 @@ function(embed symbol)
   set(out ${CMAKE_CURRENT_BINARY_DIR}/${symbol}.c)
   add_custom_command(OUTPUT ${out}
     COMMAND ${CMAKE_COMMAND} -DOUT=${out} -DNAME=${symbol} "-DFILES=${ARGN}"
-      -P ${CMAKE_CURRENT_SOURCE_DIR}/manifests/embed.cmake
-    DEPENDS ${ARGN} ${CMAKE_CURRENT_SOURCE_DIR}/manifests/embed.cmake VERBATIM)
+      -P ${CMAKE_CURRENT_FUNCTION_LIST_DIR}/manifests/embed.cmake
+    DEPENDS ${ARGN} ${CMAKE_CURRENT_FUNCTION_LIST_DIR}/manifests/embed.cmake VERBATIM)
 endfunction()
 file(GLOB manifests CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/manifests/*.yaml)
 file(GLOB crds CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/crds/metallb.io_*.yaml)

@@ -11,12 +11,11 @@
 #include "metallb/xalloc.h"
 #include "metallb/yaml.h"
 #include "operator/kube_proxy.h"
+#include "operator/manifests/embed.h"
 #include "operator/webhook_rules.h"
 
 #define PAGE       500
 #define LEASE_NAME "metallb-controller"
-
-extern const char cli_crds_text[], cli_rbac_text[];
 
 static const struct kube_resource access_reviews = {
 	.group = "authorization.k8s.io",
@@ -250,7 +249,11 @@ static void ask_own_rights(struct gather *g)
 
 static bool ask_rights(struct gather *g, struct err *err)
 {
-	struct json_object *rights = rights_of(cli_rbac_text, g->facts->ns, err);
+	_cleanup_(buf_fini) struct buf yaml = {0};
+
+	for (size_t i = 0; i < embedded_rbac_n; i++)
+		buf_printf(&yaml, "%s\n---\n", embedded_rbac[i].text);
+	struct json_object *rights = rights_of(buf_str(&yaml), g->facts->ns, err);
 
 	if (!rights)
 		return false;
@@ -314,11 +317,16 @@ static void ask_all(struct gather *g)
 	ask_probe(g);
 }
 
-static bool add_crd(void *user, struct json_object *value, size_t line, struct err *err)
+static bool parse_crds(struct json_object *list, struct err *err)
 {
-	(void)line;
-	(void)err;
-	json_object_array_add(user, json_object_get(value));
+	for (size_t i = 0; i < embedded_crds_n; i++) {
+		struct json_object *crd =
+			yaml_parse_one(embedded_crds[i].text, embedded_crds[i].len, err);
+
+		if (!crd)
+			return err_wrap(err, "%s", embedded_crds[i].name);
+		json_object_array_add(list, crd);
+	}
 	return true;
 }
 
@@ -343,7 +351,7 @@ bool doctor_gather(struct kube_client *client, const char *ns, struct doctor_fac
 	facts->ns = ns;
 	facts->rights = json_object_new_array();
 	facts->crds = json_object_new_array();
-	if (!yaml_parse_stream(cli_crds_text, strlen(cli_crds_text), add_crd, facts->crds, err))
+	if (!parse_crds(facts->crds, err))
 		return false;
 	kube_client_get_path(client, "/version", on_version, begin(&g, FACT_VERSION));
 	ev_run(g.loop, 0);

@@ -93,18 +93,21 @@ static char *new_name(struct conv *c, const char *kind, const char *wanted)
 	}
 }
 
-/* The resource's name for an old one, remembered in names; false when it was given already. */
-static bool give_name(struct conv *c, const char *kind, struct table *names, json_object *in,
-		      const char **out)
+/* The resource's name for an old one, remembered in names; NULL when there is none to give. */
+static const char *give_name(struct conv *c, const char *kind, struct table *names, json_object *in)
 {
 	const char *old = get_text(in, "name");
 
-	if (!*old)
-		return old_fail(&c->walk, "has no name");
+	if (!*old) {
+		old_fail(&c->walk, "has no name");
+		return NULL;
+	}
 	size_t before = old_enter_key(&c->walk, "name");
 
-	if (table_find(names, old))
-		return old_fail(&c->walk, "\"%.100s\" is there already", old);
+	if (table_find(names, old)) {
+		old_fail(&c->walk, "\"%.100s\" is there already", old);
+		return NULL;
+	}
 	_cleanup_free_ char *clean = clean_name(old);
 	char *name = new_name(c, kind, *clean ? clean : "unnamed");
 
@@ -114,9 +117,8 @@ static bool give_name(struct conv *c, const char *kind, struct table *names, jso
 		     strcmp(kind, "IPAddressPool") == 0
 			     ? ": Services that ask for it by annotation need the new name"
 			     : "");
-	*out = name;
 	old_leave(&c->walk, before);
-	return true;
+	return name;
 }
 
 /* An object without its spec, added to the items. */
@@ -160,13 +162,13 @@ static bool convert_bfd(struct old_walk *w, json_object *in, void *user)
 		{"minimum-ttl", OLD_NUMBER, "minimumTtl", UINT32_MAX},
 		{0},
 	};
-	const char *name;
 
 	(void)user;
 	if (!json_object_is_type(in, json_type_object))
 		return old_fail(&c->walk, "must be a map");
-	return give_name(c, "BFDProfile", &c->bfds, in, &name) &&
-	       old_read_fields(&c->walk, fields, in, add_spec(c, V1, "BFDProfile", name));
+	const char *name = give_name(c, "BFDProfile", &c->bfds, in);
+
+	return name && old_read_fields(&c->walk, fields, in, add_spec(c, V1, "BFDProfile", name));
 }
 
 static bool convert_communities(struct conv *c, json_object *root)
@@ -292,12 +294,13 @@ static const struct old_field pool_fields[] = {
 static bool convert_pool(struct old_walk *w, json_object *in, void *user)
 {
 	struct conv *c = (struct conv *)w;
-	const char *name;
 
 	(void)user;
 	if (!json_object_is_type(in, json_type_object))
 		return old_fail(&c->walk, "must be a map");
-	if (!give_name(c, "IPAddressPool", &c->pools, in, &name))
+	const char *name = give_name(c, "IPAddressPool", &c->pools, in);
+
+	if (!name)
 		return false;
 	json_object *spec = add_spec(c, V1, "IPAddressPool", name);
 

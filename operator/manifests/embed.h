@@ -1,5 +1,6 @@
 /*
- * Files of the source tree that the operator carries: what it renders from, and the CRDs.
+ * Files of the source tree that the programs carry: what the operator renders from, the CRDs, the
+ * rights.
  */
 #ifndef OPERATOR_MANIFESTS_EMBED_H
 #define OPERATOR_MANIFESTS_EMBED_H
@@ -14,5 +15,8 @@ struct embedded {
 
 extern const struct embedded embedded_manifests[], embedded_crds[];
 extern const size_t embedded_manifests_n, embedded_crds_n;
+/* config/rbac; only in kubectl-metallb */
+extern const struct embedded embedded_rbac[];
+extern const size_t embedded_rbac_n;
 
 #endif
