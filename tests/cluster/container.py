@@ -124,11 +124,13 @@ class Container:
         groups = list(context.get("supplementalGroups") or [])
         if context.get("fsGroup") is not None:
             groups.append(context["fsGroup"])
-        uid = context.get("runAsUser") or 0
+        uid = context.get("runAsUser")
+        uid = image.get("user", 0) if uid is None else uid
         if context.get("runAsNonRoot") and uid == 0:
             raise fields.FieldError("container has runAsNonRoot and image will run as root")
         return {
             "root": str(self.owner.root_directory()),
+            "rootfs": image.get("rootfs"),
             "files": image.get("files", {}),
             "volumes": self.owner.volumes.mounts(self.spec),
             "argv": argv,

@@ -1,7 +1,7 @@
 """The table of images: what stands for a container image is a handful of files of this machine.
 
-An image is {"files": {path in the container: path here}, "entrypoint", "cmd", "env"}; every container
-sees the machine's /usr besides (launch.py). The name is the image reference's last part without tag.
+An image is {"files": {path in the container: path here}, "entrypoint", "cmd", "env", "user"}; every container
+sees the machine's /usr besides (launch.py), unless the image is a whole root file system: {"rootfs": directory}. The name is the image reference's last part without tag.
 """
 
 import os
@@ -42,6 +42,11 @@ def product_image(directory=None):
             files[f"/{name}"] = str(path)
     env = {key: value for key, value in os.environ.items() if key in ("ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS")}
     return {"files": files, "env": env}
+
+
+def built_image(directory=None):
+    """What hack/image has built, as it is: nothing of this machine is in its containers."""
+    return {"rootfs": str(directory or PROJECT / "build" / "image"), "entrypoint": ["/operator"], "user": 65534}
 
 
 def helper_images():

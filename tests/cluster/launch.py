@@ -5,13 +5,16 @@ Builds a root file system of its own in a private mount namespace, takes on the 
 capabilities, and executes the program. The root is a tmpfs with the machine's /usr, a fresh /tmp and
 /run, the image's files and the volumes; it vanishes with the last process in it.
 
-SPEC: {"files": {target: source}, "volumes": [{"source", "target", "readOnly"}], "argv", "env", "cwd",
-"uid", "gid", "groups", "capabilities": [names], "noNewPrivileges", "readOnlyRoot", "netns", "hostname"}
+An image that is a directory ("rootfs") is taken instead of the machine's /usr and /etc, and nothing else.
+
+SPEC: {"rootfs": directory or null, "files": {target: source}, "volumes": [{"source", "target", "readOnly"}],
+"argv", "env", "cwd", "uid", "gid", "groups", "capabilities": [names], "noNewPrivileges", "readOnlyRoot", "netns", "hostname"}
 """
 
 import ctypes
 import json
 import os
+import shutil
 import signal
 import sys
 
@@ -74,8 +77,19 @@ def build_etc(root):
                 copy.write(file.read())
 
 
-def build_root(root):
-    mount("tmpfs", root, "tmpfs", data="mode=0755,size=256m")
+def build_from_image(root, image):
+    """What the image holds: directories read-only in place, but /etc, into which volumes are mounted, copied."""
+    for name in os.listdir(image):
+        source, target = f"{image}/{name}", f"{root}/{name}"
+        if os.path.islink(source):
+            os.symlink(os.readlink(source), target)
+        elif name == "etc":
+            shutil.copytree(source, target, symlinks=True)
+        elif name != "tmp":
+            bind(source, target, read_only=True)
+
+
+def build_from_machine(root):
     for name in ("usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32"):
         source, target = f"/{name}", f"{root}/{name}"
         if os.path.islink(source):
@@ -83,6 +97,14 @@ def build_root(root):
         elif os.path.isdir(source):
             bind(source, target, read_only=True)
     build_etc(root)
+
+
+def build_root(root, image):
+    mount("tmpfs", root, "tmpfs", data="mode=0755,size=256m")
+    if image:
+        build_from_image(root, image)
+    else:
+        build_from_machine(root)
     for name in ("null", "zero", "full", "random", "urandom", "tty"):
         bind(f"/dev/{name}", f"{root}/dev/{name}")
     os.symlink("/proc/self/fd", f"{root}/dev/fd")
@@ -91,7 +113,7 @@ def build_root(root):
     os.makedirs(f"{root}/sys")
     mount("sysfs", f"{root}/sys", "sysfs", flags=MS_NOSUID | MS_RDONLY)
     for name in ("tmp", "var/tmp"):
-        os.makedirs(f"{root}/{name}")
+        os.makedirs(f"{root}/{name}", exist_ok=True)
         os.chmod(f"{root}/{name}", 0o1777)
     os.makedirs(f"{root}/run")
     os.symlink("/run", f"{root}/var/run")
@@ -146,13 +168,13 @@ def set_capabilities(numbers):
 
 
 def last_capability():
-    with open("/proc/sys/kernel/cap_last_cap", encoding="ascii") as file:
+    with open("/proc/sys/kernel/cap_last_cap", "rb") as file:  # no codec can be loaded any more
         return int(file.read())
 
 
 def mapped(path, number):
     """Whether this user namespace knows the id; an unprivileged one knows only its own."""
-    with open(path, encoding="ascii") as file:
+    with open(path, "rb") as file:
         for line in file:
             first, _, count = (int(word) for word in line.split())
             if first <= number < first + count:
@@ -193,7 +215,7 @@ def main():
     check(libc.sethostname(spec["hostname"].encode(), len(spec["hostname"].encode())), "sethostname")
     mount(None, "/", flags=MS_REC | MS_PRIVATE)
     root = spec["root"]
-    build_root(root)
+    build_root(root, spec.get("rootfs"))
     fill_root(spec, root)
     enter_root(root, spec["readOnlyRoot"])
     os.chdir(spec["cwd"])
