@@ -203,8 +203,27 @@ static void add_verdict(const struct admit_verdict *v, struct buf *out)
 	buf_add_str(out, v->n_warnings ? "]}}" : "}}");
 }
 
+static bool same_member(struct json_object *a, struct json_object *b, const char *name)
+{
+	return json_object_equal(review_get(a, name, json_type_object),
+				 review_get(b, name, json_type_object));
+}
+
+/* Not a dry run, and not an update that leaves all that is judged here as it was. */
+static bool changes(struct json_object *request)
+{
+	struct json_object *object = review_get(request, "object", json_type_object);
+	struct json_object *old = review_get(request, "oldObject", json_type_object);
+
+	if (json_object_get_boolean(review_get(request, "dryRun", json_type_boolean)))
+		return false;
+	return !object || !old || !same_member(object, old, "spec") ||
+	       !same_member(review_get(object, "metadata", json_type_object),
+			    review_get(old, "metadata", json_type_object), "labels");
+}
+
 int admit_review(const struct admit_snapshot *s, enum api_kind kind, const char *body, size_t len,
-		 struct buf *out, bool *allowed)
+		 struct buf *out, struct admit_outcome *outcome)
 {
 	struct review r;
 	struct err err = {0};
@@ -217,7 +236,7 @@ int admit_review(const struct admit_snapshot *s, enum api_kind kind, const char 
 	judge(s, kind, r.request, &v);
 	review_begin(&r, KIND, out);
 	add_verdict(&v, out);
-	*allowed = v.allowed;
+	*outcome = (struct admit_outcome){v.allowed, v.allowed && changes(r.request)};
 	admit_verdict_fini(&v);
 	review_fini(&r);
 	return 200;

@@ -54,11 +54,17 @@ void admit_object(const struct admit_snapshot *s, enum admit_operation op,
 		  const struct api_object *object, const struct api_object *old,
 		  struct admit_verdict *v);
 
+struct admit_outcome {
+	bool allowed;
+	bool changes; /* the API server will store something that differs, unless others refuse it
+		       */
+};
+
 /*
  * An AdmissionReview's bytes (admission.k8s.io v1 or v1beta1) to the answer's, for objects of
- * `kind`. Returns the HTTP status: 200, or 400 with a text. *allowed is set with 200.
+ * `kind`. Returns the HTTP status: 200, or 400 with a text. *outcome is set with 200.
  */
 int admit_review(const struct admit_snapshot *s, enum api_kind kind, const char *body, size_t len,
-		 struct buf *out, bool *allowed);
+		 struct buf *out, struct admit_outcome *outcome);
 
 #endif

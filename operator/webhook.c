@@ -4,7 +4,8 @@
  * A verdict takes well under a millisecond and needs nothing from outside. But after a write has
  * been allowed the next review waits until that write has come back by the watch, for a moment at
  * most: of two objects that exclude each other, applied one right after the other, the second is
- * refused.
+ * refused. And an object that is refused because of others is judged again for a moment: what it
+ * collides with may be deleted already, by way of another replica.
  */
 #include "operator/webhook.h"
 
@@ -29,8 +30,12 @@
 #define DRAIN_S    2.5
 #define ROUTES_MAX 16
 /* For an allowed write to be seen; some never are, being refused elsewhere. */
-#define SEEN_TIME (100 * USEC_PER_MSEC)
-#define JSON      "application/json"
+#define SEEN_TIME (500 * USEC_PER_MSEC)
+/* For a deletion to be seen, which would turn a refusal. */
+#define DOUBT_STEP  (50 * USEC_PER_MSEC)
+#define DOUBT_STEPS 5u
+#define DOUBTED_MAX 32u
+#define JSON        "application/json"
 
 struct webhook {
 	struct ev_loop *loop;
@@ -48,7 +53,9 @@ struct webhook {
 	struct log_limit limit;
 	usec_t unseen_until; /* a write that was allowed is still to be seen */
 	struct list parked;  /* struct parked, in the order of arrival */
-	ev_timer resume;
+	struct list doubted; /* the same, refused so far */
+	size_t n_doubted;
+	ev_timer resume, doubt;
 	ev_timer drain;
 	bool unregistered, drained;
 	void (*done)(void *user);
@@ -96,36 +103,78 @@ static void log_refusal(struct webhook *w, const struct serve_request *r, const 
 			 "suppressed", log_int(suppressed), NULL);
 }
 
-/* A review that waits for the write before it. */
+/* A review that waits for the write before it, or for the end of what it collides with. */
 struct parked {
 	struct list link;
 	const struct webhook_path *path;
 	struct serve_request *request;
+	unsigned steps; /* how often it was refused */
 };
 
-static void judge(struct serve_request *r, const struct webhook_path *p)
+static struct parked *park(struct list *list, const struct webhook_path *p, struct serve_request *r)
 {
-	struct webhook *w = p->webhook;
-	struct admit_snapshot s = {
+	struct parked *parked = xcalloc(1, sizeof(*parked));
+
+	parked->path = p;
+	parked->request = r;
+	list_add_tail(list, &parked->link);
+	return parked;
+}
+
+static void unpark(struct parked *parked)
+{
+	const struct list *before = parked->link.prev;
+
+	list_del(&parked->link);
+	assert(before->next != &parked->link);
+	free(parked);
+}
+
+static struct admit_snapshot empty_snapshot(const struct webhook *w)
+{
+	return (struct admit_snapshot){
 		.ns = w->options.ns,
 		.backend = w->options.backend,
 		.frrk8s_namespace_known = w->options.frrk8s_namespace_known,
+		.objs.bgp_extras = "",
 	};
+}
+
+/* Would it be refused if there were nothing else? */
+static bool is_bad_alone(const struct webhook_path *p, const char *body, size_t len)
+{
+	struct admit_snapshot s = empty_snapshot(p->webhook);
+	_cleanup_(buf_fini) struct buf out = {0};
+	struct admit_outcome alone;
+
+	return admit_review(&s, p->kind, body, len, &out, &alone) != 200 || !alone.allowed;
+}
+
+/* Answers and returns true; false when it is refused because of others and that is not final. */
+static bool judge(struct serve_request *r, const struct webhook_path *p, bool final)
+{
+	struct webhook *w = p->webhook;
+	struct admit_snapshot s = empty_snapshot(w);
 	struct buf out = {0};
 	usec_t since = clock_now();
-	bool allowed = false;
+	struct admit_outcome outcome = {0};
 	size_t len;
 	const char *body = serve_request_body(r, &len);
 	int status;
 
 	webhook_store_snapshot(w->store, &s);
-	status = admit_review(&s, p->kind, body, len, &out, &allowed);
-	count(r, status != 200 ? "invalid" : allowed ? "allowed" : "denied", since);
-	if (!allowed)
+	status = admit_review(&s, p->kind, body, len, &out, &outcome);
+	if (status == 200 && !outcome.allowed && !final && !is_bad_alone(p, body, len)) {
+		buf_fini(&out);
+		return false;
+	}
+	count(r, status != 200 ? "invalid" : outcome.allowed ? "allowed" : "denied", since);
+	if (!outcome.allowed)
 		log_refusal(w, r, &out);
-	else if (!strstr(body, "\"dryRun\":true")) /* a guess: it only costs a moment */
+	else if (outcome.changes)
 		w->unseen_until = clock_now() + SEEN_TIME;
 	answer(r, status, &out);
+	return true;
 }
 
 static bool must_wait(const struct webhook *w)
@@ -133,18 +182,50 @@ static bool must_wait(const struct webhook *w)
 	return w->unseen_until > clock_now();
 }
 
-static void start_resume(struct webhook *w, double seconds)
+static void start_timer(struct webhook *w, ev_timer *t, usec_t delay)
 {
-	ev_timer_stop(w->loop, &w->resume);
-	ev_timer_set(&w->resume, seconds, 0.);
-	ev_timer_start(w->loop, &w->resume);
+	ev_timer_stop(w->loop, t);
+	ev_timer_set(t, (double)delay / (double)USEC_PER_SEC, 0.);
+	ev_timer_start(w->loop, t);
+}
+
+static void judge_first(struct serve_request *r, const struct webhook_path *p)
+{
+	struct webhook *w = p->webhook;
+
+	if (judge(r, p, w->n_doubted == DOUBTED_MAX))
+		return;
+	park(&w->doubted, p, r)->steps = 1;
+	w->n_doubted++;
+	if (!ev_is_active(&w->doubt))
+		start_timer(w, &w->doubt, DOUBT_STEP);
+}
+
+static void on_doubt(struct ev_loop *loop, ev_timer *t, int events)
+{
+	struct webhook *w = t->data;
+	struct list *pos, *tmp;
+
+	(void)loop;
+	(void)events;
+	list_for_each_safe (pos, tmp, &w->doubted) {
+		struct parked *parked = container_of(pos, struct parked, link);
+
+		if (!judge(parked->request, parked->path, parked->steps == DOUBT_STEPS)) {
+			parked->steps++;
+			continue;
+		}
+		unpark(parked);
+		w->n_doubted--;
+	}
+	if (w->n_doubted > 0)
+		start_timer(w, &w->doubt, DOUBT_STEP);
 }
 
 static void on_admit(struct serve_request *r, void *user)
 {
 	const struct webhook_path *p = user;
 	struct webhook *w = p->webhook;
-	struct parked *parked;
 
 	if (!webhook_store_is_synced(w->store)) {
 		count(r, "early", clock_now());
@@ -152,14 +233,11 @@ static void on_admit(struct serve_request *r, void *user)
 		return;
 	}
 	if (!must_wait(w)) {
-		judge(r, p);
+		judge_first(r, p);
 		return;
 	}
-	parked = xcalloc(1, sizeof(*parked));
-	parked->path = p;
-	parked->request = r;
-	list_add_tail(&w->parked, &parked->link);
-	start_resume(w, (double)SEEN_TIME / (double)USEC_PER_SEC);
+	park(&w->parked, p, r);
+	start_timer(w, &w->resume, SEEN_TIME);
 }
 
 static void on_resume(struct ev_loop *loop, ev_timer *t, int events)
@@ -170,14 +248,14 @@ static void on_resume(struct ev_loop *loop, ev_timer *t, int events)
 	(void)events;
 	while (!list_is_empty(&w->parked) && !must_wait(w)) {
 		struct parked *parked = container_of(w->parked.next, struct parked, link);
+		const struct webhook_path *p = parked->path;
+		struct serve_request *r = parked->request;
 
-		list_del(&parked->link);
-		assert(w->parked.next != &parked->link);
-		judge(parked->request, parked->path);
-		free(parked);
+		unpark(parked);
+		judge_first(r, p);
 	}
 	if (!list_is_empty(&w->parked))
-		start_resume(w, (double)SEEN_TIME / (double)USEC_PER_SEC);
+		start_timer(w, &w->resume, SEEN_TIME);
 }
 
 /* The write that was allowed, or another one: what is judged next sees it. */
@@ -187,7 +265,7 @@ static void on_store_change(void *user)
 
 	w->unseen_until = 0;
 	if (!list_is_empty(&w->parked))
-		start_resume(w, 0.);
+		start_timer(w, &w->resume, 0);
 }
 
 static void on_convert(struct serve_request *r, void *user)
@@ -319,9 +397,11 @@ struct webhook *webhook_new(struct ev_loop *loop, const struct webhook_options *
 	make_routes(w);
 	serve.n_routes = w->n_routes;
 	list_init(&w->parked);
+	list_init(&w->doubted);
 	ev_timer_init(&w->drain, on_drained, DRAIN_S, 0.);
 	ev_timer_init(&w->resume, on_resume, 0., 0.);
-	w->drain.data = w->resume.data = w;
+	ev_timer_init(&w->doubt, on_doubt, 0., 0.);
+	w->drain.data = w->resume.data = w->doubt.data = w;
 	r = serve_new(loop, &serve, &w->serve);
 	if (r < 0) {
 		err_set(err, "cannot serve webhooks on port %u: %s", options->port, strerror(-r));
@@ -332,20 +412,27 @@ struct webhook *webhook_new(struct ev_loop *loop, const struct webhook_options *
 	return w;
 }
 
-struct webhook *webhook_free(struct webhook *w)
+static void drop_parked(struct list *list)
 {
 	struct list *pos, *tmp;
 
+	list_for_each_safe (pos, tmp, list) {
+		struct parked *parked = container_of(pos, struct parked, link);
+
+		serve_reply_text(parked->request, 503, "");
+		unpark(parked);
+	}
+}
+
+struct webhook *webhook_free(struct webhook *w)
+{
 	if (!w)
 		return NULL;
 	ev_timer_stop(w->loop, &w->drain);
 	ev_timer_stop(w->loop, &w->resume);
-	list_for_each_safe (pos, tmp, &w->parked) {
-		struct parked *parked = container_of(pos, struct parked, link);
-
-		serve_reply_text(parked->request, 503, "");
-		free(parked);
-	}
+	ev_timer_stop(w->loop, &w->doubt);
+	drop_parked(&w->parked);
+	drop_parked(&w->doubted);
 	webhook_register_free(w->registration);
 	webhook_certs_free(w->certs);
 	serve_free(w->serve);

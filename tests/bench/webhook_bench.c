@@ -35,12 +35,12 @@ static struct admit_snapshot snapshot = {.ns = "n", .objs.bgp_extras = ""};
 static void on_review(struct serve_request *r, void *user)
 {
 	struct buf out = {0};
-	bool allowed;
+	struct admit_outcome outcome;
 	size_t len;
 	const char *body = serve_request_body(r, &len);
 
 	(void)user;
-	int status = admit_review(&snapshot, API_IPADDRESSPOOL, body, len, &out, &allowed);
+	int status = admit_review(&snapshot, API_IPADDRESSPOOL, body, len, &out, &outcome);
 
 	serve_reply(r, status, "application/json", &out);
 }

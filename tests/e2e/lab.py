@@ -18,7 +18,6 @@ CONFIG_KINDS = (
     "BFDProfile",
     "Community",
 )
-SETTLE_S = 2
 _numbers = itertools.count(1)
 
 
@@ -102,19 +101,14 @@ class Lab:
     # Configuration.
 
     def custom(self, kind, name, spec, version="v1beta1"):
-        """Creates an object of ours.
-
-        What an earlier test deleted may overlap for a moment in a webhook's eyes, and a server may
-        still call a replica whose node an earlier test took away.
-        """
+        """Creates an object of ours; a server may still call a replica whose node an earlier test took away."""
         obj = {"apiVersion": f"metallb.io/{version}", "kind": kind, "metadata": {"name": name, "namespace": SYSTEM}}
         start = time.monotonic()
         while True:
             try:
                 return self.api.create({**obj, "spec": spec})
             except ApiError as error:
-                patience = SETTLE_S if "overlaps" in str(error) else 30 if "failed calling webhook" in str(error) else 0
-                if time.monotonic() > start + patience:
+                if "failed calling webhook" not in str(error) or time.monotonic() > start + 30:
                     raise
             time.sleep(0.1)
 

@@ -96,7 +96,6 @@ def test_deleted(registered, clean, row):
     while len(clean) > 1:
         other = clean.pop(0)
         registered.api.delete(other["kind"], other["metadata"]["name"], SYSTEM)
-    time.sleep(0.3)
     code, text = kubectl_try(registered, "delete", row["kind"], row["id"], "-n", SYSTEM)
     assert code == 0, text
 
@@ -124,6 +123,14 @@ def test_one_right_after_the_other(registered, clean):
         clean.extend(pools)
         code, text = kubectl_try(registered, "apply", "-f", "-", stdin="".join(f"---\n{json.dumps(pool)}\n" for pool in pools))
         assert code != 0 and f"of IPAddressPool twina{number}" in text, text
+
+
+def test_in_the_place_of_a_deleted_one(registered, clean):
+    """A pool deleted, and at once another one with its addresses: never refused because of what is gone."""
+    for number in range(20):
+        pool = manifest("IPAddressPool", f"next{number}", {"spec": {"addresses": ["198.18.77.0/24"]}})
+        registered.api.create(pool)
+        registered.api.delete("IPAddressPool", f"next{number}", SYSTEM)
 
 
 def test_missing_references_warn(registered, clean):

@@ -67,19 +67,20 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
 	_cleanup_(buf_fini) struct buf out = {0};
 	struct json_object *answer, *response, *verdict;
-	bool allowed;
+	struct admit_outcome outcome;
 
 	if (len == 0)
 		return 0;
 	if (admit_review(snapshot(), (enum api_kind)(data[0] % (API_METALLB + 1)),
-			 (const char *)data + 1, len - 1, &out, &allowed) != 200)
+			 (const char *)data + 1, len - 1, &out, &outcome) != 200)
 		return 0;
 	answer = json_tokener_parse(buf_str(&out));
 	response = review_get(answer, "response", json_type_object);
 	verdict = review_get(response, "allowed", json_type_boolean);
 	if (!*review_str(response, "uid") || !verdict ||
-	    (bool)json_object_get_boolean(verdict) != allowed ||
-	    (!allowed && !*review_str(review_get(response, "status", json_type_object), "message")))
+	    (bool)json_object_get_boolean(verdict) != outcome.allowed ||
+	    (!outcome.allowed &&
+	     !*review_str(review_get(response, "status", json_type_object), "message")))
 		__builtin_trap();
 	json_object_put(answer);
 	return 0;

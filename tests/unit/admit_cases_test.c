@@ -151,7 +151,7 @@ static json_object *review(const struct world *w, size_t k, const char *operatio
 {
 	_cleanup_(buf_fini) struct buf out = {0};
 	json_object *root = json_object_new_object(), *request = json_object_new_object();
-	bool allowed;
+	struct admit_outcome outcome;
 
 	json_object_object_add(root, "apiVersion", json_object_new_string("admission.k8s.io/v1"));
 	json_object_object_add(root, "kind", json_object_new_string("AdmissionReview"));
@@ -163,13 +163,14 @@ static json_object *review(const struct world *w, size_t k, const char *operatio
 	const char *body = json_object_to_json_string(root);
 
 	assert_int_equal(
-		admit_review(&w->snapshot, kinds[k].which, body, strlen(body), &out, &allowed),
+		admit_review(&w->snapshot, kinds[k].which, body, strlen(body), &out, &outcome),
 		200);
 	json_object_put(root);
 	json_object *answer = json_tokener_parse(buf_str(&out));
 
 	assert_non_null(answer);
-	assert_int_equal(allowed, json_object_get_boolean(get(get(answer, "response"), "allowed")));
+	assert_int_equal(outcome.allowed,
+			 json_object_get_boolean(get(get(answer, "response"), "allowed")));
 	return answer;
 }
 

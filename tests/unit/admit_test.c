@@ -168,10 +168,10 @@ static void test_reviews(void **state)
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		_cleanup_(buf_fini) struct buf out = {0};
-		bool allowed;
+		struct admit_outcome outcome;
 
 		assert_int_equal(admit_review(&snapshot, cases[i].kind, cases[i].body,
-					      strlen(cases[i].body), &out, &allowed),
+					      strlen(cases[i].body), &out, &outcome),
 				 200);
 		assert_string_equal(buf_str(&out), cases[i].answer);
 	}
@@ -182,21 +182,54 @@ static void test_bad_bodies(void **state)
 	static const char *const bodies[] = {
 		"", "x", "{}", "[]", "null", "{\"request\":5}", REVIEW("v2", CREATE("{}"))};
 	_cleanup_(buf_fini) struct buf out = {0};
-	bool allowed;
+	struct admit_outcome outcome;
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(bodies); i++)
 		assert_int_equal(admit_review(&snapshot, API_IPADDRESSPOOL, bodies[i],
-					      strlen(bodies[i]), &out, &allowed),
+					      strlen(bodies[i]), &out, &outcome),
 				 400);
 	/* a member that is there twice counts in its last form */
 	buf_clear(&out);
 	static const char twice[] =
 		REVIEW("v1", "\"operation\":\"CONNECT\"," CREATE(POOL("c", "\"10.2.0.0/24\"")));
 	assert_int_equal(
-		admit_review(&snapshot, API_IPADDRESSPOOL, twice, strlen(twice), &out, &allowed),
+		admit_review(&snapshot, API_IPADDRESSPOOL, twice, strlen(twice), &out, &outcome),
 		200);
-	assert_true(allowed);
+	assert_true(outcome.allowed);
+}
+
+/* What the next review has to wait for: a write that makes a difference. */
+static void test_changes(void **state)
+{
+#define LABELLED "{\"kind\":\"IPAddressPool\",\"apiVersion\":\"metallb.io/v1beta1\","
+	static const char a[] = POOL("c", "\"10.2.0.0/24\"");
+	static const char *const old[] = {
+		/* the same, other addresses, other labels, none */
+		a, POOL("c", "\"10.3.0.0/24\""),
+		LABELLED
+		"\"metadata\":{\"name\":\"c\",\"namespace\":\"n\",\"labels\":{\"x\":\"y\"}},"
+		"\"spec\":{\"addresses\":[\"10.2.0.0/24\"]}}",
+		"null"};
+	static const bool changes[] = {false, true, true, true};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(old); i++)
+		for (int dry = 0; dry < 2; dry++) {
+			_cleanup_(buf_fini) struct buf out = {0};
+			struct admit_outcome outcome;
+			_cleanup_free_ char *body = xasprintf(
+				"{\"apiVersion\":\"admission.k8s.io/v1\",\"kind\":"
+				"\"AdmissionReview\",\"request\":{\"uid\":\"u\",\"dryRun\":%s,"
+				"\"operation\":\"%s\",\"object\":%s,\"oldObject\":%s}}",
+				dry ? "true" : "false", i == 3 ? "CREATE" : "UPDATE", a, old[i]);
+
+			assert_int_equal(admit_review(&snapshot, API_IPADDRESSPOOL, body,
+						      strlen(body), &out, &outcome),
+					 200);
+			assert_true(outcome.allowed);
+			assert_int_equal(outcome.changes, !dry && changes[i]);
+		}
 }
 
 int main(void)
@@ -204,6 +237,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_reviews),
 		cmocka_unit_test(test_bad_bodies),
+		cmocka_unit_test(test_changes),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);
