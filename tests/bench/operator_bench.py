@@ -67,12 +67,12 @@ class Watcher:
 
 
 class Operator:
-    """The program itself, outside of any Pod, with the administrator's kubeconfig."""
+    """The program itself, outside of any Pod, with the administrator's kubeconfig or the given one."""
 
-    def __init__(self, cluster):
+    def __init__(self, cluster, kubeconfig=None):
         build = pathlib.Path(os.environ.get("METALLB_BUILD", pathlib.Path(PROJECT, "build", "release")))
         self.log = tempfile.TemporaryFile()
-        argv = [build / "operator" / "operator", f"--kubeconfig={cluster.kubeconfig}", f"--namespace={SYSTEM}"]
+        argv = [build / "operator" / "operator", f"--kubeconfig={kubeconfig or cluster.kubeconfig}", f"--namespace={SYSTEM}"]
         argv += ["--port=0", "--health-probe-port=0", "--webhook-mode=disabled"]
         self.process = subprocess.Popen(argv, stdout=self.log, stderr=subprocess.STDOUT)
 
@@ -84,6 +84,10 @@ class Operator:
         self.process.wait(10)
         self.log.close()
 
+    def log_text(self):
+        self.log.seek(0)
+        return self.log.read().decode()
+
     def cpu_s(self):
         fields = pathlib.Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
         return (int(fields[11]) + int(fields[12])) / HZ
@@ -93,9 +97,9 @@ class Operator:
         return int(status.split("VmHWM:", 1)[1].split()[0]) / 1024
 
 
-def pool(cluster):
-    meta = {"name": "bench", "namespace": SYSTEM}
-    spec = {"addresses": ["10.200.0.0/16"]}
+def pool(cluster, addresses="10.200.0.0/16", name="bench"):
+    meta = {"name": name, "namespace": SYSTEM}
+    spec = {"addresses": [addresses]}
     cluster.api.create({"apiVersion": "metallb.io/v1beta1", "kind": "IPAddressPool", "metadata": meta, "spec": spec})
 
 

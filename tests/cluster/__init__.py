@@ -10,7 +10,7 @@
 
 Needs root (or a user namespace with network and mount namespaces of its own) and leaves nothing behind.
 
-Cluster(kind, nodes, images, faults, proxy, node_labels)
+Cluster(kind, nodes, images, faults, proxy, node_labels, service_conditions)
   kind         "real": etcd, kube-apiserver, kube-controller-manager, kube-scheduler of $KUBEBUILDER_ASSETS;
                "builtin": the imitation in tests/cluster/apiserver. Default: $CLUSTER, or real when
                $KUBEBUILDER_ASSETS is set. The running one: cluster.kind, cluster.control_plane.version.
@@ -18,6 +18,7 @@ Cluster(kind, nodes, images, faults, proxy, node_labels)
                backend (an HTTP server), machine (this machine's /usr; the Pod names the command)
   faults       Pods reach the API server through the fault proxy: cluster.faults (faults.py)
   proxy        each node runs the service proxy (proxy.py)
+  service_conditions  False: the imitation drops conditions of Services, as servers before 1.20 do
 
 Methods: kubectl apply get wait_for · api (api.py: request get list create patch delete) · node client ·
   pods containers signal_container log save_logs · restart_api · faults.set/clear/cut/state

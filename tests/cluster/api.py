@@ -40,6 +40,7 @@ KINDS = {
     "BGPPeer": ("metallb.io/v1beta2", "bgppeers", True),
     "BFDProfile": ("metallb.io/v1beta1", "bfdprofiles", True),
     "Community": ("metallb.io/v1beta1", "communities", True),
+    "ConfigurationState": ("metallb.io/v1beta1", "configurationstates", True),
     "ServiceL2Status": ("metallb.io/v1beta1", "servicel2statuses", True),
     "ServiceBGPStatus": ("metallb.io/v1beta1", "servicebgpstatuses", True),
     "FRRConfiguration": ("frrk8s.metallb.io/v1beta1", "frrconfigurations", True),

@@ -14,7 +14,8 @@ class BuiltinControlPlane:
     kind = "builtin"
     version = (1, 32)
 
-    def __init__(self, plan, state, pki):
+    def __init__(self, plan, state, pki, service_conditions=True):
+        self.service_conditions = service_conditions
         self.plan = plan
         self.state = pathlib.Path(state)
         self.pki = pki
@@ -39,6 +40,8 @@ class BuiltinControlPlane:
             f"--service-cidr={plan.service_cidr4},{plan.service_cidr6}",
             f"--node-monitor-grace-period={plan.node_grace_s}",
         ]
+        if not self.service_conditions:
+            flags.append("--drop-service-conditions")
         argv = [sys.executable, "-m", "tests.cluster.apiserver", *flags]
         log = self.state / "apiserver.log"
         self._server = procs.Process("apiserver", argv, ns=ns, log=log, cwd=PROJECT)

@@ -60,13 +60,16 @@ class Faults:
 class Cluster:
     """See the package's docstring for the parameters and a tour."""
 
-    def __init__(self, kind=None, nodes=3, images=None, faults=True, proxy=True, node_labels=None):
+    def __init__(
+        self, kind=None, nodes=3, images=None, faults=True, proxy=True, node_labels=None, service_conditions=True
+    ):
         self.kind = kind or chosen_control_plane()
         self.node_count = nodes
         self.images = images if images is not None else {"metallb-c": product_image(), **helper_images()}
         self.with_faults = faults
         self.with_proxy = proxy
         self.node_labels = node_labels or {}
+        self.service_conditions = service_conditions
         self.plan = Plan()
         self.node_plans = [self.plan.node(index) for index in range(1, nodes + 1)]
         self.nodes = []
@@ -130,7 +133,7 @@ class Cluster:
             assets = os.environ["KUBEBUILDER_ASSETS"]
             self.control_plane = real.RealControlPlane(assets, self.plan, self.state, self.pki)
         else:
-            self.control_plane = builtin.BuiltinControlPlane(self.plan, self.state, self.pki)
+            self.control_plane = builtin.BuiltinControlPlane(self.plan, self.state, self.pki, self.service_conditions)
         self._undo.append(self.control_plane.stop)
         self.kubeconfig = self.state / "kubeconfig"
         self.pki.kubeconfig(self.kubeconfig, self.plan.api_url(), "admin")

@@ -1,6 +1,7 @@
 """The webhooks come, change and go without ever being the reason that a call fails."""
 
 import base64
+import collections
 import contextlib
 import datetime
 import json
@@ -8,7 +9,9 @@ import pathlib
 import time
 
 import pytest
+import yaml
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -157,6 +160,64 @@ def test_renewal(registered):
     assert secret_data(registered)["ca.crt"] == data["ca.crt"]
 
 
+def reissue(cert, key, subject=None, issuer=None, names=(), days=30, ca=False):
+    """A certificate for a public key, signed by `key`."""
+    now = datetime.datetime.utcnow()
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(subject or cert.subject)
+        .issuer_name(issuer or cert.subject)
+        .public_key(cert.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=days))
+        .add_extension(x509.BasicConstraints(ca, None), True)
+    )
+    if names:
+        builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(name) for name in names]), False)
+    return builder.sign(key, hashes.SHA256())
+
+
+def pem_of(cert):
+    return cert.public_bytes(serialization.Encoding.PEM)
+
+
+def encoded(data):
+    return {key: base64.b64encode(value).decode() for key, value in data.items()}
+
+
+def signed_by(pem, ca_pem):
+    """Whether a CA's key has signed the certificate."""
+    cert, ca = x509.load_pem_x509_certificate(pem), x509.load_pem_x509_certificate(ca_pem)
+    try:
+        ca.public_key().verify(cert.signature, cert.tbs_certificate_bytes, ec.ECDSA(cert.signature_hash_algorithm))
+    except InvalidSignature:
+        return False
+    return True
+
+
+def test_ca_renewal(registered):
+    """A CA near its end is replaced in steps, under a loop of applies of which none fails."""
+    before = secret_data(registered)
+    key = serialization.load_pem_private_key(before["ca.key"], None)
+    soon = pem_of(reissue(x509.load_pem_x509_certificate(before["ca.crt"]), key, ca=True))
+    patch = json.dumps({"data": encoded({"ca.crt": soon})})
+    with ApplyLoop(registered) as loop:
+        loop.run_for(3)
+        registered.kubectl("patch", "secret", SECRET, "-n", SYSTEM, "-p", patch)
+
+        def renewed():
+            now = secret_data(registered)
+            return now.get("tls.crt") and not signed_by(now["tls.crt"], soon) and now
+
+        after = registered.wait_for(renewed, 60, "a certificate of a new CA")
+        loop.run_for(10)
+    assert not loop.failures, loop.failures
+    # Whoever still serves a certificate of the old one is trusted for an hour.
+    assert signed_by(after["tls.crt"], after["ca.crt"]) and soon.strip() in after["ca.crt"]
+    assert bundle(registered) == {base64.b64encode(after["ca.crt"]).decode()}
+
+
 def test_configuration_is_healed(registered):
     """Deleted or changed by hand, the registration is put right."""
     registered.kubectl("delete", "validatingwebhookconfiguration", CONFIGURATION)
@@ -265,3 +326,49 @@ def test_killed_and_namespace_deleted(own_cluster):
     own_cluster.kubectl("apply", "-k", DEFAULT)
     wait_registered(own_cluster)
     remove_all(own_cluster)
+
+
+def test_certificates_of_the_administrator(own_cluster):
+    """--disable-cert-rotation: files that somebody else mounts and renews; the operator makes none of its own.
+
+    The last of this cluster's tests: it leaves its installation behind.
+    """
+    names = [f"metallb-webhook-service.{SYSTEM}.svc"]
+    ca_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "ours")])
+    holder = collections.namedtuple("Holder", "public_key")
+    ca = reissue(holder(ca_key.public_key), ca_key, name, name, ca=True)
+    pem = serialization.Encoding.PEM
+    private = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+
+    def mounted():
+        """The Secret with a new certificate."""
+        leaf = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0])])
+        cert = pem_of(reissue(holder(key.public_key), ca_key, leaf, name, names))
+        data = encoded({"ca.crt": pem_of(ca), "tls.crt": cert, "tls.key": private})
+        meta = {"name": "own-cert", "namespace": SYSTEM}
+        return {"apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/tls", "metadata": meta, "data": data}
+
+    def loaded():
+        """How many certificates the replicas have loaded."""
+        return sum(text.count("serve: certificate loaded") for text in own_cluster.log(SYSTEM, "controller").values())
+
+    objects = list(yaml.safe_load_all(own_cluster.kubectl("kustomize", DEFAULT)))
+    pod = next(obj for obj in objects if obj["kind"] == "Deployment")["spec"]["template"]["spec"]
+    pod["containers"][0]["args"] += ["--disable-cert-rotation", "--cert-dir=/certs"]
+    pod["containers"][0]["volumeMounts"] = [{"name": "certs", "mountPath": "/certs", "readOnly": True}]
+    pod["volumes"] = [{"name": "certs", "secret": {"secretName": "own-cert"}}]
+    # The namespace first: kubectl takes them in their order.
+    own_cluster.apply(*sorted(objects, key=lambda obj: obj["kind"] != "Namespace"), mounted())
+    wait_registered(own_cluster)
+    assert bundle(own_cluster) == {encoded({"ca": pem_of(ca)})["ca"]}
+    own_cluster.wait_for(lambda: refuses_bad_pool(own_cluster), 15, "bad pools refused")
+    own_cluster.wait_for(lambda: program_ready(own_cluster, "controller", 2), 30, "both replicas")
+    before = loaded()
+    with ApplyLoop(own_cluster) as loop:
+        loop.run_for(3)
+        own_cluster.apply(mounted())
+        own_cluster.wait_for(lambda: loaded() >= before + 2, 40, "the new certificate loaded by both replicas")
+        loop.run_for(5)
+    assert not loop.failures, loop.failures
+    assert not secret_data(own_cluster)

@@ -61,6 +61,7 @@ def arguments(argv):
     cli.add_argument("--service-cidr", default="10.96.0.0/16,fd00:96::/112")
     cli.add_argument("--node-port-range", default="30000-32767")
     cli.add_argument("--node-monitor-grace-period", type=float, default=40.0)
+    cli.add_argument("--drop-service-conditions", action="store_true", help="as servers before 1.20 do")
     return cli.parse_args(argv)
 
 
@@ -77,6 +78,7 @@ def assemble(args):
     parts.authn = Authenticator(store, args.token_file, args.sa_key)
     parts.authz = Authorizer(store)
     parts.rest = Rest(store, registry, parts.admission, parts.converter, parts.network)
+    parts.rest.drops_service_conditions = args.drop_service_conditions
     parts.documents = Documents(registry, parts.authz, args.listen[0], store)
     crd.follow(parts)
     with open(args.root_ca or args.client_ca, encoding="utf-8") as src:
