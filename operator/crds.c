@@ -100,12 +100,16 @@ static void on_read(void *user, const struct kube_result *result)
 	case CRD_WRITE:
 		break;
 	}
-	if (c->spec.may_write(c->spec.user))
+	if (!c->spec.may_write(c->spec.user))
+		note(c, "not written: the lease is not held any more");
+	else
 		c->call = kube_client_update(
 			c->spec.client, &ref,
 			json_object_to_json_string_ext(update, JSON_C_TO_STRING_PLAIN), on_written,
 			c);
 	json_object_put(update);
+	if (!c->call)
+		next(c);
 }
 
 static void look(struct crds *c)

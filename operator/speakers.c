@@ -266,12 +266,17 @@ static void on_timer(struct ev_loop *loop, ev_timer *w, int events)
 	look(w->data);
 }
 
+static bool may_write(void *user)
+{
+	return speakers_may_write(user);
+}
+
 struct speakers *speakers_new(const struct speakers_spec *spec)
 {
 	struct speakers *s = xcalloc(1, sizeof(*s));
 	struct crds_spec crds = {
 		.client = spec->client,
-		.may_write = spec->may_write,
+		.may_write = may_write,
 		.on_change = on_synced,
 		.user = s,
 	};
@@ -280,7 +285,6 @@ struct speakers *speakers_new(const struct speakers_spec *spec)
 	s->loop = kube_client_loop(spec->client);
 	ev_init(&s->timer, on_timer);
 	s->timer.data = s;
-	crds.user = s;
 	s->crds = crds_new(&crds);
 	watch_all(s);
 	return s;

@@ -59,6 +59,8 @@ struct speakers {
 	usec_t progress_at; /* when it last came on */
 	bool rolled_back, rollback_asked;
 
+	usec_t made_at; /* the default resource; 0: not by us */
+
 	/* the removal */
 	usec_t withdraw_at; /* 0: not going on */
 	bool looked[2];     /* at the two kinds of status: nothing is announced there */

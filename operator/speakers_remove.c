@@ -12,15 +12,21 @@
 #include "operator/speakers_impl.h"
 
 #define LOOK_INTERVAL (300 * USEC_PER_MSEC)
+#define MADE_DELAY    (1 * USEC_PER_SEC) /* until the watch shows what was made */
 
 static const struct kube_resource *const statuses[] = {&kube_servicel2statuses,
 						       &kube_servicebgpstatuses};
 
-static bool make_default(struct speakers *s)
+static bool make_default(struct speakers *s, usec_t now)
 {
 	struct kube_ref ref = {&kube_metallbs, s->spec.ns, NULL, NULL};
 	_cleanup_(buf_fini) struct buf body = {0};
 
+	if (s->made_at && now < s->made_at + MADE_DELAY) {
+		speakers_arm(s, s->made_at + MADE_DELAY);
+		return true;
+	}
+	s->made_at = now;
 	log_info("making the default MetalLB resource", NULL);
 	render_default(s->spec.ns, &body);
 	s->call = kube_client_create(s->spec.client, &ref, buf_str(&body), speakers_on_step, s);
@@ -105,7 +111,7 @@ bool speakers_absent(struct speakers *s, usec_t now)
 	if (!own)
 		return false;
 	if (!*render_annotation(own, SPEAKERS_MARK))
-		return make_default(s);
+		return make_default(s, now);
 	if (*render_annotation(ds, RENDER_SUM) && !render_is_unmanaged(ds))
 		return remove_daemonset(s, ds, now);
 	for (size_t i = 0; i < s->n_watches; i++) {
