@@ -16,7 +16,7 @@
 #define TURN_SERVICES_MAX 500
 #define TURN_TIME_MAX     (5 * USEC_PER_MSEC)
 #define REFRESH_SPREAD    (1 * USEC_PER_SEC)
-#define SETTLE_TIME_MAX   (20 * USEC_PER_SEC) /* a router that is down must not stop a rollout */
+#define SETTLE_TIME_MAX   (10 * USEC_PER_SEC) /* a router that is down must not stop a rollout */
 
 #define FAILOVER_MAX   (5 * USEC_PER_SEC)
 #define HOLDERS_WAIT_S .1
