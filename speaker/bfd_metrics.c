@@ -65,10 +65,11 @@ static void session_show(const struct bfd_session_status *st)
 {
 	const struct bfd_counters *c = &st->counters;
 	const double values[N_FAMILIES] = {
-		[UP] = st->state == BFD_UP,      [PACKETS_IN] = (double)c->received,
-		[PACKETS_OUT] = (double)c->sent, [UP_EVENTS] = (double)c->up,
-		[DOWN_EVENTS] = (double)c->down, [NOTIFICATIONS] = (double)(c->up + c->down),
-		[DIAGNOSTIC] = st->last_diag,    [DETECTION] = (double)st->detection_time / 1e6,
+		[UP] = st->state == BFD_UP,        [PACKETS_IN] = (double)c->received,
+		[PACKETS_OUT] = (double)c->sent,   [ECHO_IN] = (double)c->echo_received,
+		[ECHO_OUT] = (double)c->echo_sent, [UP_EVENTS] = (double)c->up,
+		[DOWN_EVENTS] = (double)c->down,   [NOTIFICATIONS] = (double)(c->up + c->down),
+		[DIAGNOSTIC] = st->last_diag,      [DETECTION] = (double)st->detection_time / 1e6,
 	};
 	char address[IP_STR_MAX], name[IF_NAMESIZE];
 	bool zone = ip_is_link_local(&st->path->remote) && st->path->ifindex &&

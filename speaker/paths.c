@@ -28,7 +28,7 @@ struct paths {
 	size_t n_watched;
 };
 
-static const char *where(const struct bfd_path *path, char buf[IP_STR_MAX])
+static const char *remote_text(const struct bfd_path *path, char buf[IP_STR_MAX])
 {
 	return ip_format(&path->remote, buf);
 }
@@ -38,7 +38,7 @@ static void went_down(struct paths *p, const char *peer, const struct bfd_event 
 	const char *reason = bfd_reason_format(ev->reason), *diag = bfd_diag_format(ev->diag);
 	char address[IP_STR_MAX];
 	_cleanup_free_ char *text = xasprintf("BFD session with %s down: %s (diagnostic: %s)",
-					      where(&ev->path, address), reason, diag);
+					      remote_text(&ev->path, address), reason, diag);
 
 	log_error("BFD session down", "event", "bfdDown", "peer", peer, "address", address,
 		  "reason", reason, "diagnostic", diag, NULL);
@@ -49,7 +49,8 @@ static void went_down(struct paths *p, const char *peer, const struct bfd_event 
 static void came_up(struct paths *p, const char *peer, const struct bfd_event *ev)
 {
 	char address[IP_STR_MAX];
-	_cleanup_free_ char *text = xasprintf("BFD session with %s up", where(&ev->path, address));
+	_cleanup_free_ char *text =
+		xasprintf("BFD session with %s up", remote_text(&ev->path, address));
 
 	log_info("BFD session up", "event", "bfdUp", "peer", peer, "address", address, NULL);
 	peer_event_send(p->an, peer, true, "bfdUp", text);
@@ -106,8 +107,14 @@ static bool session_build(const struct paths *p, const struct config_peer *peer,
 	if (!profile || (*peer->interface && ifindex == 0) ||
 	    !bgp_peer_status(p->bgp, peer->name, &st) || st.address.family == IP_NONE)
 		return false;
-	bfd_session_config_build(peer, profile, &st.address, ifindex, bfd_is_connected(&st.address),
-				 out);
+	struct bfd_where where = {
+		.remote = st.address,
+		.ifindex = ifindex,
+		.connected = bfd_is_connected(&st.address),
+		.forwards = bfd_is_forwarding(),
+	};
+
+	bfd_session_config_build(peer, profile, &where, out);
 	return true;
 }
 

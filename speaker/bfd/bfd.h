@@ -4,7 +4,8 @@
  * RFC 5880 asynchronous mode over RFC 5881 (single hop) and RFC 5883 (multihop), IPv4 and IPv6. One
  * `struct bfd` lives on one libev loop with one set of sockets per VRF for all sessions (so they
  * share a source port, which RFC 5881 section 4 would rather have unique). Events are delivered
- * from the loop, never from inside a call. Left out: authentication, demand mode of our own.
+ * from the loop, never from inside a call. The echo function is there for IPv4 over
+ * a single hop outside VRFs. Left out: authentication, demand mode of our own.
  */
 #ifndef BFD_BFD_H
 #define BFD_BFD_H
@@ -32,18 +33,22 @@ struct bfd_session_config {
 	uint8_t min_ttl; /* multihop: packets that come with less are dropped */
 };
 
-/*
- * The session that a BGPPeer with this profile means. `remote` is the peer's address (found, for an
- * unnumbered one), `ifindex` that of its interface or 0, `connected` whether remote is in a subnet
- * of this node: an internal peer that is not is several hops away.
- */
+/* What this node knows of the way to a peer. */
+struct bfd_where {
+	struct ip remote; /* the peer's address (found, for an unnumbered one) */
+	unsigned ifindex; /* of the interface that the peer names, or 0 */
+	bool connected;   /* remote is in a subnet of this node */
+	bool forwards;    /* this node forwards IPv4 packets, so the peer's echoes return */
+};
+
+/* The session that a BGPPeer with this profile means. */
 void bfd_session_config_build(const struct config_peer *peer, const struct config_bfd *profile,
-			      const struct ip *remote, unsigned ifindex, bool connected,
-			      struct bfd_session_config *out);
+			      const struct bfd_where *where, struct bfd_session_config *out);
 
 struct bfd_counters {
 	uint64_t received, sent; /* control packets */
-	uint64_t up, down;       /* the session came up, went down */
+	uint64_t echo_received, echo_sent;
+	uint64_t up, down; /* the session came up, went down */
 };
 
 struct bfd_session_status {
@@ -81,6 +86,8 @@ void bfd_set_sessions(struct bfd *b, const struct bfd_session_config *cfgs, size
 void bfd_links_changed(struct bfd *b);
 /* Whether ip is in a subnet of one of this node's interfaces. */
 bool bfd_is_connected(const struct ip *ip);
+/* Whether this node forwards IPv4 packets. */
+bool bfd_is_forwarding(void);
 
 size_t bfd_session_count(const struct bfd *b);
 /* In the order in which they were set; i < bfd_session_count(). */

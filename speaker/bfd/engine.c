@@ -43,6 +43,7 @@ static void entry_arm(struct bfd_engine *e, struct bfd_entry *s)
 {
 	usec_t due = bfd_session_deadline(&s->session);
 
+	due = due < s->echo.tx_at ? due : s->echo.tx_at;
 	deadlines_set(&e->deadlines, &s->deadline, due < s->gone_at ? due : s->gone_at);
 }
 
@@ -73,6 +74,7 @@ static void entry_settle(struct bfd_engine *e, struct bfd_entry *s, usec_t now)
 		s->counters.up++;
 	if (is_up != was_up && s->gone_at == USEC_NEVER)
 		event_add(e, s, is_up);
+	bfd_echo_follow(&s->echo, &s->session, now);
 	if (list_is_empty(&s->ready))
 		list_add_tail(&e->ready, &s->ready);
 	entry_arm(e, s);
@@ -109,6 +111,7 @@ static struct bfd_entry *entry_new(struct bfd_engine *e, const struct bfd_sessio
 	s->gone_at = USEC_NEVER;
 	list_init(&s->ready);
 	bfd_session_init(&s->session, &cfg->params, discr, start_time(e, now));
+	bfd_echo_init(&s->echo, e->random);
 	s->was = s->session.state;
 	table_set_n(&e->by_discr, &discr, sizeof(discr), s);
 	key = entry_key(s);
@@ -175,7 +178,7 @@ static void leaving_remove(struct bfd_engine *e, const struct bfd_entry *s)
 static bool params_eq(const struct bfd_params *a, const struct bfd_params *b)
 {
 	return a->min_tx == b->min_tx && a->min_rx == b->min_rx && a->mult == b->mult &&
-	       a->passive == b->passive;
+	       a->passive == b->passive && a->echo == b->echo && a->echo_rx == b->echo_rx;
 }
 
 static void entry_update(struct bfd_engine *e, struct bfd_entry *s,
@@ -282,6 +285,27 @@ static const char *packet_take(struct bfd_engine *e, const struct bfd_datagram *
 	if (why)
 		return why;
 	s->counters.received++;
+	s->seen_local = d->to;
+	s->seen_ifindex = d->ifindex;
+	entry_settle(e, s, now);
+	return NULL;
+}
+
+static const char *echo_take(struct bfd_engine *e, const void *data, size_t len, usec_t now)
+{
+	struct bfd_echo_packet pkt;
+	const char *why = bfd_echo_decode(data, len, &pkt);
+	struct bfd_entry *s;
+
+	if (why)
+		return why;
+	s = table_find_n(&e->by_discr, &pkt.discr, sizeof(pkt.discr));
+	if (!s || !ip_eq(&pkt.from, &s->seen_local) || !ip_eq(&pkt.to, &s->seen_local))
+		return "echo that is not ours";
+	why = bfd_echo_recv(&s->echo, &pkt);
+	if (why)
+		return why;
+	s->counters.echo_received++;
 	entry_settle(e, s, now);
 	return NULL;
 }
@@ -306,6 +330,15 @@ const char *bfd_engine_recv(struct bfd_engine *e, const struct bfd_datagram *d, 
 	return why;
 }
 
+const char *bfd_engine_recv_echo(struct bfd_engine *e, const void *data, size_t len, usec_t now)
+{
+	const char *why = echo_take(e, data, len, now);
+
+	if (why)
+		drop_count(e, why);
+	return why;
+}
+
 /* ---- time and output ---- */
 
 void bfd_engine_tick(struct bfd_engine *e, usec_t now)
@@ -321,6 +354,9 @@ void bfd_engine_tick(struct bfd_engine *e, usec_t now)
 			continue;
 		}
 		bfd_session_tick(&s->session, now, e->random);
+		bfd_echo_follow(&s->echo, &s->session, now);
+		if (bfd_echo_tick(&s->echo, &s->session, now, e->random))
+			bfd_session_echo_failed(&s->session, now);
 		entry_settle(e, s, now);
 	}
 }
@@ -342,7 +378,15 @@ bool bfd_engine_output(struct bfd_engine *e, usec_t now, struct bfd_send *out)
 		if (bfd_session_output(&s->session, now, &pkt)) {
 			bfd_packet_encode(&pkt, out->data);
 			out->path = &s->cfg.path;
+			out->echo = false;
 			s->counters.sent++;
+			return true;
+		}
+		if (bfd_echo_output(&s->echo, &s->session, &s->seen_local, out->data)) {
+			out->path = &s->cfg.path;
+			out->ifindex = s->seen_ifindex;
+			out->echo = true;
+			s->counters.echo_sent++;
 			return true;
 		}
 		list_del(&s->ready);

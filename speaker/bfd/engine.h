@@ -11,6 +11,7 @@
 #include "metallb/list.h"
 #include "metallb/table.h"
 #include "speaker/bfd/bfd.h"
+#include "speaker/bfd/echo.h"
 
 #define BFD_TTL       255                 /* sent always, asked for on a single hop */
 #define BFD_LINGER    (3 * USEC_PER_SEC)  /* AdminDown is told so long */
@@ -34,6 +35,9 @@ struct bfd_entry {
 	struct bfd_entry *same; /* the next one with that remote end */
 	struct bfd_session_config cfg;
 	struct bfd_session session;
+	struct bfd_echo echo;
+	struct ip seen_local;  /* where the peer's last packet came to, */
+	unsigned seen_ifindex; /* and by which interface */
 	struct bfd_counters counters;
 	usec_t since, gone_at; /* USEC_NEVER: it is wanted */
 	enum bfd_state was;
@@ -60,7 +64,9 @@ struct bfd_engine {
 /* A packet to be sent. */
 struct bfd_send {
 	const struct bfd_path *path; /* valid until the next call */
-	uint8_t data[BFD_PACKET_LEN];
+	bool echo; /* data is an IPv4 packet of BFD_ECHO_LEN for the peer's MAC on ifindex */
+	unsigned ifindex;
+	uint8_t data[BFD_ECHO_LEN]; /* else a control packet of BFD_PACKET_LEN */
 };
 
 void bfd_engine_init(struct bfd_engine *e, const struct random_source *random);
@@ -69,6 +75,8 @@ void bfd_engine_set(struct bfd_engine *e, const struct bfd_session_config *cfgs,
 		    usec_t now);
 /* NULL, or why the packet was dropped (counted). */
 const char *bfd_engine_recv(struct bfd_engine *e, const struct bfd_datagram *d, usec_t now);
+/* An IPv4 packet from outside to the echo port. */
+const char *bfd_engine_recv_echo(struct bfd_engine *e, const void *data, size_t len, usec_t now);
 void bfd_engine_tick(struct bfd_engine *e, usec_t now);
 usec_t bfd_engine_deadline(const struct bfd_engine *e);
 /* Ask until false after every call of the above. */

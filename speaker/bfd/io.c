@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <ifaddrs.h>
 #include <netinet/in.h>
+#include <stdio.h>
 #include <sys/socket.h>
 
 #include "metallb/xalloc.h"
@@ -29,7 +30,7 @@ static struct bfd_net *net_find(const struct bfd *b, const char *vrf)
 static void packet_send(struct bfd *b, const struct bfd_send *out, usec_t now)
 {
 	const struct bfd_net *net = net_find(b, out->path->vrf);
-	int r = net ? bfd_net_send(net, out) : -ENODEV;
+	int r = out->echo ? bfd_echo_send(b, out) : net ? bfd_net_send(net, out) : -ENODEV;
 	char to[IP_STR_MAX];
 	unsigned held;
 
@@ -63,6 +64,18 @@ void bfd_io_settle(struct bfd *b)
 
 /* ---- sockets ---- */
 
+/* One packet socket while any session sends echoes. */
+static bool echo_update(struct bfd *b)
+{
+	bool wanted = false;
+
+	for (size_t i = 0; i < b->engine.n_wanted && !wanted; i++)
+		wanted = b->engine.wanted[i]->cfg.params.echo != 0;
+	if (!wanted)
+		bfd_echo_close(b);
+	return !wanted || bfd_echo_open(b) == 0;
+}
+
 static void nets_open(struct bfd *b)
 {
 	struct list *pos;
@@ -71,6 +84,8 @@ static void nets_open(struct bfd *b)
 	list_for_each (pos, &b->nets)
 		if (!bfd_net_open(container_of(pos, struct bfd_net, link)))
 			complete = false;
+	if (!echo_update(b))
+		complete = false;
 	if (!complete && !ev_is_active(&b->retry)) {
 		ev_timer_set(&b->retry, RETRY, 0.);
 		ev_timer_start(b->loop, &b->retry);
@@ -189,12 +204,23 @@ static void on_timer(struct ev_loop *loop, ev_timer *w, int revents)
 	(void)revents;
 	list_for_each (pos, &b->nets)
 		bfd_net_read(container_of(pos, struct bfd_net, link), now);
+	bfd_echo_read(b, now);
 	bfd_engine_tick(&b->engine, now);
 	bfd_io_settle(b);
 	deliver(b);
 	bfd_io_settle(b);
 	if (n_leaving > 0 && b->engine.n_leaving == 0)
 		nets_update(b);
+}
+
+bool bfd_is_forwarding(void)
+{
+	FILE *f = fopen("/proc/sys/net/ipv4/ip_forward", "re");
+	bool yes = f && fgetc(f) == '1';
+
+	if (f)
+		fclose(f);
+	return yes;
 }
 
 /* ---- from above ---- */
@@ -206,6 +232,7 @@ struct bfd *bfd_new(struct ev_loop *loop, bfd_event_fn *on_event, void *user)
 	b->loop = loop;
 	b->on_event = on_event;
 	b->user = user;
+	b->echo_fd = -1;
 	list_init(&b->nets);
 	bfd_engine_init(&b->engine, &random_system);
 	ev_timer_init(&b->timer, on_timer, 0., 0.);
@@ -226,6 +253,7 @@ struct bfd *bfd_free(struct bfd *b)
 	ev_timer_stop(b->loop, &b->retry);
 	list_for_each_safe (pos, tmp, &b->nets)
 		bfd_net_free(container_of(pos, struct bfd_net, link));
+	bfd_echo_close(b);
 	bfd_engine_fini(&b->engine);
 	free(b);
 	return NULL;

@@ -1,5 +1,5 @@
 /*
- * Inside of the BFD shell: what io.c (loop, API) and sock.c (UDP) share.
+ * Inside of the BFD shell: what io.c (loop, API), sock.c (UDP) and echo_io.c share.
  */
 #ifndef BFD_IO_H
 #define BFD_IO_H
@@ -18,7 +18,7 @@ enum { BFD_RX_V4, BFD_RX_V6, BFD_RX_V4_MULTIHOP, BFD_RX_V6_MULTIHOP, BFD_RX_COUN
 struct bfd_rx {
 	struct bfd_net *net;
 	int fd; /* -1: could not be opened */
-	bool multihop;
+	uint16_t port;
 	ev_io io;
 };
 
@@ -41,10 +41,18 @@ struct bfd {
 	ev_timer timer, retry;
 	struct list nets;
 	struct log_limit drop_log, send_log;
+	int echo_fd; /* -1: nobody wants echoes */
+	ev_io echo_io;
 };
 
 /* io.c: after packets were taken. */
 void bfd_io_settle(struct bfd *b);
+
+/* echo_io.c */
+int bfd_echo_open(struct bfd *b);
+void bfd_echo_close(struct bfd *b);
+void bfd_echo_read(struct bfd *b, usec_t now);
+int bfd_echo_send(const struct bfd *b, const struct bfd_send *out);
 
 /* sock.c */
 struct bfd_net *bfd_net_new(struct bfd *b, const char *vrf);

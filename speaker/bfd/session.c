@@ -17,6 +17,7 @@ const char *bfd_reason_format(enum bfd_reason reason)
 		"neighbor signaled session down",
 		"neighbor is administratively down",
 		"administratively down",
+		"echo function failed",
 	};
 
 	assert(reason < BFD_REASON_COUNT);
@@ -172,6 +173,12 @@ void bfd_session_set_admin(struct bfd_session *s, bool down, usec_t now)
 		set_state(s, BFD_DOWN, BFD_REASON_NONE, BFD_DIAG_NONE, now);
 }
 
+void bfd_session_echo_failed(struct bfd_session *s, usec_t now)
+{
+	assert(s->state == BFD_UP);
+	set_state(s, BFD_DOWN, BFD_REASON_ECHO_FAILED, BFD_DIAG_ECHO_FAILED, now);
+}
+
 /* ---- reception ---- */
 
 /* RFC 5880 6.8.6, the whole state machine: next[ours][what the peer sent]. */
@@ -281,6 +288,7 @@ bool bfd_session_output(struct bfd_session *s, usec_t now, struct bfd_packet *pk
 		.your_discr = s->remote_discr,
 		.min_tx = s->told_tx,
 		.min_rx = s->told_rx,
+		.min_echo_rx = s->params.echo_rx,
 	};
 	if (final)
 		s->send_final = false;

@@ -2,8 +2,8 @@
  * One BFD session as a pure machine (RFC 5880 section 6.8), asynchronous mode. It is fed packets,
  * the clock and a random source, and is asked what to send and when to be woken.
  *
- * Left out: authentication, own demand mode, the echo function (Required Min Echo RX is 0: we do
- * not promise to loop echo packets back).
+ * Left out: authentication, own demand mode. The echo function is in echo.h; here is what we
+ * promise to send back, and what follows when it fails.
  */
 #ifndef BFD_SESSION_H
 #define BFD_SESSION_H
@@ -19,6 +19,8 @@ struct bfd_params {
 	uint8_t mult;            /* not 0 */
 	bool passive;
 	uint32_t slow_tx; /* least interval while not Up; 0: BFD_SLOW_TX, as RFC 5880 asks for */
+	uint32_t echo;    /* microseconds between echo packets; 0: none */
+	uint32_t echo_rx; /* so fast we promise to send the peer's back; 0: we do not */
 };
 
 enum bfd_reason {
@@ -27,6 +29,7 @@ enum bfd_reason {
 	BFD_REASON_NEIGHBOR_DOWN,       /* the peer says that its side is down */
 	BFD_REASON_NEIGHBOR_ADMIN_DOWN, /* the peer took BFD away: no failure of the path */
 	BFD_REASON_ADMIN_DOWN,          /* we did */
+	BFD_REASON_ECHO_FAILED,         /* our packets do not come back */
 	BFD_REASON_COUNT
 };
 const char *bfd_reason_format(enum bfd_reason reason);
@@ -58,6 +61,7 @@ void bfd_session_init(struct bfd_session *s, const struct bfd_params *params, ui
 /* New intervals, multiplier or role: a poll sequence while Up, never a loss of the session. */
 void bfd_session_set_params(struct bfd_session *s, const struct bfd_params *params, usec_t now);
 void bfd_session_set_admin(struct bfd_session *s, bool down, usec_t now);
+void bfd_session_echo_failed(struct bfd_session *s, usec_t now);
 /* NULL, or why the packet was discarded. */
 const char *bfd_session_recv(struct bfd_session *s, const struct bfd_packet *pkt, usec_t now,
 			     const struct random_source *rnd) __attribute__((warn_unused_result));

@@ -49,6 +49,18 @@ static int socket_open(const char *vrf, int family, int *fd)
 	return r;
 }
 
+static int ttl_set(int fd, int family)
+{
+	int r;
+
+	if (family == AF_INET6) {
+		r = option_set(fd, IPPROTO_IPV6, IPV6_UNICAST_HOPS, BFD_TTL);
+		return r < 0 ? r : option_set(fd, IPPROTO_IPV6, IPV6_TCLASS, TOS_NETWORK);
+	}
+	r = option_set(fd, IPPROTO_IP, IP_TTL, BFD_TTL);
+	return r < 0 ? r : option_set(fd, IPPROTO_IP, IP_TOS, TOS_NETWORK);
+}
+
 static int rx_prepare(int fd, int family, uint16_t port)
 {
 	int r;
@@ -67,17 +79,8 @@ static int rx_prepare(int fd, int family, uint16_t port)
 
 static int tx_prepare(int fd, int family)
 {
-	int r;
+	int r = ttl_set(fd, family);
 
-	if (family == AF_INET6) {
-		r = option_set(fd, IPPROTO_IPV6, IPV6_UNICAST_HOPS, BFD_TTL);
-		if (r == 0)
-			r = option_set(fd, IPPROTO_IPV6, IPV6_TCLASS, TOS_NETWORK);
-	} else {
-		r = option_set(fd, IPPROTO_IP, IP_TTL, BFD_TTL);
-		if (r == 0)
-			r = option_set(fd, IPPROTO_IP, IP_TOS, TOS_NETWORK);
-	}
 	for (int i = 0; r == 0 && i < SOURCE_PORT_TRIES; i++) {
 		uint16_t port =
 			(uint16_t)(SOURCE_PORT_MIN + random_below(&random_system, SOURCE_PORTS));
@@ -141,7 +144,7 @@ static bool packet_read(struct bfd_rx *rx, usec_t now)
 	struct bfd_datagram d = {.data = data,
 				 .len = (size_t)n,
 				 .ttl = -1,
-				 .multihop = rx->multihop,
+				 .multihop = rx->port == BFD_PORT_MULTIHOP,
 				 .vrf = rx->net->vrf};
 
 	d.from = from.ss_family == AF_INET6
@@ -184,20 +187,19 @@ static void on_packets(struct ev_loop *loop, ev_io *w, int revents)
 
 static bool rx_open(struct bfd_rx *rx, int family)
 {
-	uint16_t port = rx->multihop ? BFD_PORT_MULTIHOP : BFD_PORT;
 	int fd, r;
 
 	if (rx->fd >= 0)
 		return true;
 	r = socket_open(rx->net->vrf, family, &fd);
 	if (r == 0)
-		r = rx_prepare(fd, family, port);
+		r = rx_prepare(fd, family, rx->port);
 	if (r < 0) {
 		if (fd >= 0)
 			close(fd);
 		if (r == -EAFNOSUPPORT) /* a node without that family has no peers in it */
 			return true;
-		open_failed(rx->net, family, port, r);
+		open_failed(rx->net, family, rx->port, r);
 		return false;
 	}
 	rx->fd = fd;
@@ -248,13 +250,19 @@ bool bfd_net_is_stale(const struct bfd_net *n)
 
 struct bfd_net *bfd_net_new(struct bfd *b, const char *vrf)
 {
+	static const uint16_t ports[BFD_RX_COUNT] = {
+		[BFD_RX_V4] = BFD_PORT,
+		[BFD_RX_V6] = BFD_PORT,
+		[BFD_RX_V4_MULTIHOP] = BFD_PORT_MULTIHOP,
+		[BFD_RX_V6_MULTIHOP] = BFD_PORT_MULTIHOP,
+	};
 	struct bfd_net *n = xcalloc(1, sizeof(*n));
 
 	n->bfd = b;
 	snprintf(n->vrf, sizeof(n->vrf), "%s", vrf);
 	n->tx[0] = n->tx[1] = -1;
 	for (size_t i = 0; i < BFD_RX_COUNT; i++)
-		n->rx[i] = (struct bfd_rx){.net = n, .fd = -1, .multihop = i >= BFD_RX_V4_MULTIHOP};
+		n->rx[i] = (struct bfd_rx){.net = n, .fd = -1, .port = ports[i]};
 	list_add_tail(&b->nets, &n->link);
 	return n;
 }

@@ -48,7 +48,9 @@ static bool get_session(struct json_object *o, struct bfd_session_config *out)
 		.params = {.min_tx = (uint32_t)num(o, "tx_ms", 300) * 1000,
 			   .min_rx = (uint32_t)num(o, "rx_ms", 300) * 1000,
 			   .mult = (uint8_t)num(o, "mult", 3),
-			   .passive = flag(o, "passive")},
+			   .passive = flag(o, "passive"),
+			   .echo = (uint32_t)num(o, "echo_ms", 0) * 1000,
+			   .echo_rx = (uint32_t)num(o, "echo_rx_ms", 0) * 1000},
 		.min_ttl = (uint8_t)num(o, "min_ttl", 254),
 	};
 	if (*str(o, "interface"))
@@ -85,6 +87,8 @@ static struct json_object *session_json(const struct bfd_session_status *st)
 	put_num(o, "tx_us", (uint64_t)st->tx_interval);
 	put_num(o, "received", st->counters.received);
 	put_num(o, "sent", st->counters.sent);
+	put_num(o, "echo_received", st->counters.echo_received);
+	put_num(o, "echo_sent", st->counters.echo_sent);
 	put_num(o, "up", st->counters.up);
 	put_num(o, "down", st->counters.down);
 	return o;

@@ -68,7 +68,7 @@ class BfdLab:
 
     def drop(self, ns, rule):
         """Packets that come in and match are lost; the return value ends that."""
-        table = "table inet lossy { chain in { type filter hook input priority 0; %s drop; }; }"
+        table = "table inet lossy { chain in { type filter hook prerouting priority 0; %s drop; }; }"
         ns.run(["nft", "-f", "-"], input=table % rule)
         return lambda: ns.run(["nft", "delete", "table", "inet", "lossy"])
 

@@ -29,7 +29,7 @@ static void setup(struct bfd_engine *e, size_t n, usec_t now)
 		cfgs[i] = (struct bfd_session_config){
 			.path = {.remote = {.family = IP_V4, .b = {192, 0, 2, (uint8_t)(i / 2)}},
 				 .multihop = i % 2},
-			.params = {100000, 100000, 3, false},
+			.params = {100000, 100000, 3, false, i == 0 ? 50000 : 0},
 			.min_ttl = 250,
 		};
 	bfd_engine_set(e, cfgs, n, now);
@@ -45,6 +45,20 @@ static void check(const struct bfd_engine *e, bool up[N_SESSIONS])
 			abort();
 		up[k] = e->events[i].up;
 	}
+}
+
+/* With a header before it, as it may be an echo of ours. Only what was sent is taken for one. */
+static void echo_recv(struct bfd_engine *e, const uint8_t *pkt, usec_t now)
+{
+	uint8_t echo[BFD_ECHO_LEN] = {
+		0x45, [3] = BFD_ECHO_LEN, [8] = 254, [9] = 17, [22] = 0x0e, 0xc9, 0, 32};
+
+	memcpy(echo + 12, (const uint8_t[]){192, 0, 2, 9, 192, 0, 2, 9}, 8);
+	memcpy(echo + 28, pkt, BFD_PACKET_LEN);
+	if (!bfd_engine_recv_echo(e, echo, sizeof(echo), now) &&
+	    e->wanted[0]->counters.echo_sent == 0)
+		abort();
+	(void)bfd_engine_recv_echo(e, pkt, BFD_PACKET_LEN, now);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
@@ -75,14 +89,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 		memcpy(pkt, data + 1, sizeof(pkt));
 		if (how & 16 && e.n_wanted)
 			memcpy(pkt + 8, &e.wanted[0]->session.local_discr, 4);
-		now += (how >> 5) * 30 * USEC_PER_MSEC;
+		now += (how >> 6) * 60 * USEC_PER_MSEC;
 		bfd_engine_tick(&e, now);
 		const char *drop = bfd_engine_recv(&e, &d, now);
 
+		if (how & 32)
+			echo_recv(&e, pkt, now);
 		if (!drop && d.from.b[3] * 2u + d.multihop >= N_SESSIONS)
 			abort();
 		while (bfd_engine_output(&e, now, &out))
-			if (++sent > 2 * N_SESSIONS)
+			if (++sent > 3 * N_SESSIONS)
 				abort();
 		check(&e, up);
 		e.n_events = 0;

@@ -1,7 +1,7 @@
 /*
  * Two BFD engines with two sessions (one hop, several hops) on a fake wire and a fake clock: loss,
  * delay, reordering, copies, cuts of one or both directions, crashes, profiles that change,
- * sessions removed and made again, forged packets; all from a seed.
+ * sessions removed and made again, forged packets; with the echo function or not; all from a seed.
  *
  * What must hold all the time: a session is up only while its peer was heard within the detection
  * time, events alternate, nobody sends faster than agreed. And at the end of each seed: with a
@@ -18,7 +18,7 @@
 #include "speaker/bfd/engine.h"
 
 #define PATHS       2
-#define FLYING      256
+#define FLYING      512
 #define FAULT_TIME  (120 * USEC_PER_SEC)
 #define SETTLE_TIME (40 * USEC_PER_SEC)
 #define QUIET_TIME  (60 * USEC_PER_SEC)
@@ -38,11 +38,13 @@
 
 enum { EV_ADMIN_DOWN, EV_DOWN, EV_INIT, EV_UP, EV_EXPIRE, EV_PARAMS, EV_REMOVE, EV_COUNT };
 
+enum kind { CONTROL, CONTROL_MULTIHOP, ECHO, ECHO_BACK };
+
 struct flying {
-	bool used, multihop;
+	enum kind kind;
 	int to;
 	usec_t due;
-	uint8_t data[BFD_PACKET_LEN];
+	uint8_t data[BFD_ECHO_LEN];
 };
 
 struct side {
@@ -61,8 +63,9 @@ struct sim {
 	uint32_t loss;      /* percent */
 	struct random_source random;
 	struct side side[2];
-	struct flying flying[FLYING];
-	size_t downs, ups;
+	struct flying flying[FLYING]; /* in no order */
+	size_t n_flying;
+	size_t downs, ups, echoes;
 	uint64_t seen[BFD_STATE_COUNT][EV_COUNT]; /* over all seeds */
 };
 
@@ -108,39 +111,42 @@ static void note(struct sim *sim, int s, size_t path, int event)
 
 /* ---- the wire ---- */
 
-static void wire_put(struct sim *sim, int to, bool multihop, const uint8_t *data)
+static void wire_put(struct sim *sim, int to, enum kind kind, const uint8_t *data, size_t len)
 {
 	if (sim->cut[to] || rnd(sim, 100) < sim->loss)
 		return;
-	for (size_t i = 0; i < FLYING; i++) {
-		struct flying *f = &sim->flying[i];
+	do {
+		struct flying *f = &sim->flying[sim->n_flying];
 
-		if (f->used)
-			continue;
-		*f = (struct flying){.used = true,
-				     .multihop = multihop,
-				     .to = to,
-				     .due = sim->now + 50 + rnd(sim, DELAY_MAX)};
-		memcpy(f->data, data, sizeof(f->data));
-		if (sim->quiet || rnd(sim, 20) > 0)
-			return; /* else once more */
-	}
-	CHECK(false, "more than %d packets on the wire", FLYING);
+		CHECK(sim->n_flying < FLYING, "more than %d packets on the wire", FLYING);
+		sim->n_flying++;
+		*f = (struct flying){
+			.kind = kind, .to = to, .due = sim->now + 50 + rnd(sim, DELAY_MAX)};
+		memcpy(f->data, data, len);
+	} while (!sim->quiet && rnd(sim, 20) == 0); /* now and then once more */
 }
 
-static void wire_deliver(struct sim *sim, struct flying *f)
+static void wire_deliver(struct sim *sim, size_t i)
 {
-	struct bfd_datagram d = {.data = f->data,
-				 .len = sizeof(f->data),
-				 .from = addr_of(1 - f->to),
-				 .to = addr_of(f->to),
-				 .ttl = f->multihop ? 253 : 255,
-				 .multihop = f->multihop,
+	const struct flying f = sim->flying[i];
+	struct bfd_engine *e = &sim->side[f.to].engine;
+	struct bfd_datagram d = {.data = f.data,
+				 .len = BFD_PACKET_LEN,
+				 .from = addr_of(1 - f.to),
+				 .to = addr_of(f.to),
+				 .ttl = f.kind == CONTROL ? 255 : 253,
+				 .multihop = f.kind == CONTROL_MULTIHOP,
 				 .vrf = ""};
 
-	note(sim, f->to, f->multihop, f->data[1] >> 6);
-	(void)bfd_engine_recv(&sim->side[f->to].engine, &d, sim->now);
-	f->used = false;
+	sim->flying[i] = sim->flying[--sim->n_flying];
+	if (f.kind == ECHO) { /* sent back by what is not BFD */
+		wire_put(sim, 1 - f.to, ECHO_BACK, f.data, BFD_ECHO_LEN);
+	} else if (f.kind == ECHO_BACK) {
+		sim->echoes += !bfd_engine_recv_echo(e, f.data, BFD_ECHO_LEN, sim->now);
+	} else {
+		note(sim, f.to, f.kind, f.data[1] >> 6);
+		(void)bfd_engine_recv(e, &d, sim->now);
+	}
 }
 
 /* ---- what must hold ---- */
@@ -198,8 +204,13 @@ static void settle(struct sim *sim, int s)
 	struct bfd_send out;
 
 	while (bfd_engine_output(&sim->side[s].engine, sim->now, &out)) {
-		check_pace(sim, s, out.path->multihop);
-		wire_put(sim, 1 - s, out.path->multihop, out.data);
+		if (!out.echo)
+			check_pace(sim, s, out.path->multihop);
+		wire_put(sim, 1 - s,
+			 out.echo             ? ECHO
+			 : out.path->multihop ? CONTROL_MULTIHOP
+					      : CONTROL,
+			 out.data, out.echo ? BFD_ECHO_LEN : BFD_PACKET_LEN);
 	}
 	check_events(sim, s);
 	check_state(sim, s);
@@ -214,6 +225,7 @@ static void profile_new(struct sim *sim, struct bfd_params *p)
 	p->min_tx = ms[rnd(sim, ARRAY_SIZE(ms))] * 1000;
 	p->min_rx = ms[rnd(sim, ARRAY_SIZE(ms))] * 1000;
 	p->mult = (uint8_t)(2 + rnd(sim, 8));
+	p->echo = p->echo_rx = rnd(sim, 2) ? ms[rnd(sim, 3)] * 1000 : 0;
 }
 
 static void apply(struct sim *sim, int s)
@@ -264,7 +276,7 @@ static void forge(struct sim *sim, int s)
 		data[10] = (uint8_t)(e->session.local_discr >> 8);
 		data[11] = (uint8_t)e->session.local_discr;
 	}
-	wire_put(sim, s, false, data);
+	wire_put(sim, s, CONTROL, data, sizeof(data));
 }
 
 static void fault(struct sim *sim)
@@ -331,17 +343,16 @@ static void step(struct sim *sim, usec_t end)
 
 	for (int s = 0; s < 2; s++)
 		earliest(&next, bfd_engine_deadline(&sim->side[s].engine));
-	for (size_t i = 0; i < FLYING; i++)
-		if (sim->flying[i].used)
-			earliest(&next, sim->flying[i].due);
+	for (size_t i = 0; i < sim->n_flying; i++)
+		earliest(&next, sim->flying[i].due);
 	if (!sim->quiet)
 		earliest(&next, sim->next_fault);
 	if (next > sim->now)
 		sim->now = next;
 	expiries_note(sim);
-	for (size_t i = 0; i < FLYING; i++)
-		if (sim->flying[i].used && sim->flying[i].due <= sim->now)
-			wire_deliver(sim, &sim->flying[i]);
+	for (size_t i = sim->n_flying; i > 0; i--)
+		if (sim->flying[i - 1].due <= sim->now)
+			wire_deliver(sim, i - 1);
 	for (int s = 0; s < 2; s++) {
 		bfd_engine_tick(&sim->side[s].engine, sim->now);
 		settle(sim, s);
@@ -370,7 +381,7 @@ static void setup(struct sim *sim, unsigned seed)
 	sim->quiet = sim->cut[0] = sim->cut[1] = false;
 	sim->loss = 0;
 	sim->random = (struct random_source){fill_random, sim};
-	memset(sim->flying, 0, sizeof(sim->flying));
+	sim->n_flying = 0;
 	for (int s = 0; s < 2; s++) {
 		struct side *me = &sim->side[s];
 
@@ -439,7 +450,8 @@ static void check_cut(struct sim *sim)
 		for (size_t p = 0; p < PATHS; p++) {
 			const struct bfd_session *ss = &entry_of(sim, s, p == 1)->session;
 
-			CHECK(ss->state == BFD_DOWN && ss->reason == BFD_REASON_EXPIRED,
+			CHECK(ss->state == BFD_DOWN && (ss->reason == BFD_REASON_EXPIRED ||
+							ss->reason == BFD_REASON_ECHO_FAILED),
 			      "side %d is %s on a cut wire", s, bfd_state_format(ss->state));
 		}
 }
@@ -469,7 +481,7 @@ static bool is_covered(const struct sim *sim)
 
 int main(int argc, char **argv)
 {
-	unsigned seeds = getenv("METALLB_SOAK") ? 1500 : 60, first = 1;
+	unsigned seeds = getenv("METALLB_SOAK") ? 1500 : 40, first = 1;
 	struct sim *sim = xcalloc(1, sizeof(*sim));
 
 	for (int i = 1; i + 1 < argc; i += 2) {
@@ -480,8 +492,9 @@ int main(int argc, char **argv)
 	}
 	for (unsigned s = first; s < first + seeds; s++)
 		run(sim, s);
-	printf("%u seeds: %zu times up, %zu times down\n", seeds, sim->ups, sim->downs);
-	bool ok = is_covered(sim) && sim->downs > seeds;
+	printf("%u seeds: %zu times up, %zu times down, %zu echoes\n", seeds, sim->ups, sim->downs,
+	       sim->echoes);
+	bool ok = is_covered(sim) && sim->downs > seeds && sim->echoes > seeds;
 
 	free(sim);
 	return ok ? 0 : 1;

@@ -285,6 +285,8 @@ static void test_config(void **ctx)
 					.detect_multiplier = 255,
 					.minimum_ttl = 1,
 					.passive_mode = true};
+	const struct config_bfd echo = {.echo_mode = true, .echo_interval = 20};
+	const struct config_peer external = {.my_asn = 1};
 	static const struct {
 		uint32_t my_asn, local_asn, peer_asn;
 		const char *dynamic;
@@ -303,6 +305,7 @@ static void test_config(void **ctx)
 		{1, 0, 0, "external", false, false, 0, false},
 	};
 	struct ip remote = ip_of("192.0.2.1");
+	struct bfd_where here = {.remote = remote, .connected = true, .forwards = true};
 	struct bfd_session_config got;
 
 	(void)ctx;
@@ -314,8 +317,11 @@ static void test_config(void **ctx)
 					   .ebgp_multihop = cases[i].ebgp_multihop,
 					   .vrf = "red"};
 
-		bfd_session_config_build(&peer, &empty, &remote, cases[i].ifindex,
-					 cases[i].connected, &got);
+		const struct bfd_where where = {.remote = remote,
+						.ifindex = cases[i].ifindex,
+						.connected = cases[i].connected};
+
+		bfd_session_config_build(&peer, &empty, &where, &got);
 		assert_int_equal(got.path.multihop, cases[i].multihop);
 		assert_string_equal(got.path.vrf, "red");
 	}
@@ -323,21 +329,177 @@ static void test_config(void **ctx)
 	assert_int_equal(got.params.min_rx, 300 * MS);
 	assert_int_equal(got.params.mult, 3);
 	assert_int_equal(got.min_ttl, 254);
-	bfd_session_config_build(&(struct config_peer){0}, &full, &remote, 0, true, &got);
+	bfd_session_config_build(&(struct config_peer){0}, &full, &here, &got);
 	assert_int_equal(got.params.min_tx, 60000 * MS);
 	assert_int_equal(got.params.min_rx, 10 * MS);
 	assert_int_equal(got.params.mult, 255);
 	assert_int_equal(got.min_ttl, 1);
 	assert_true(got.params.passive);
+	assert_int_equal(got.params.echo, 0);
+	bfd_session_config_build(&external, &echo, &here, &got);
+	assert_int_equal(got.params.echo, 20 * MS);
+	assert_int_equal(got.params.echo_rx, 20 * MS);
+	here.forwards = false; /* what we cannot send back we do not promise */
+	bfd_session_config_build(&external, &echo, &here, &got);
+	assert_int_equal(got.params.echo, 20 * MS);
+	assert_int_equal(got.params.echo_rx, 0);
+	here.remote = ip_of("2001:db8::1");
+	bfd_session_config_build(&external, &echo, &here, &got);
+	assert_int_equal(got.params.echo, 0);
+}
+
+static bool next_echo(struct bfd_engine *e, usec_t now, uint8_t out[BFD_ECHO_LEN])
+{
+	struct bfd_send send;
+	bool found = false;
+
+	while (bfd_engine_output(e, now, &send))
+		if (send.echo) {
+			assert_false(found);
+			found = true;
+			memcpy(out, send.data, BFD_ECHO_LEN);
+		}
+	return found;
+}
+
+/* Up with a peer that promises to send echo packets back. */
+static void echo_up(struct bfd_engine *e, usec_t now)
+{
+	struct bfd_packet out;
+	uint8_t data[BFD_PACKET_LEN];
+	struct bfd_packet pkt = {.state = BFD_UP,
+				 .mult = 3,
+				 .my_discr = 77,
+				 .min_tx = 100 * MS,
+				 .min_rx = 100 * MS,
+				 .min_echo_rx = 20 * MS};
+	struct bfd_datagram d = {.data = data,
+				 .len = sizeof(data),
+				 .ttl = 255,
+				 .from = ip_of("192.0.2.1"),
+				 .to = ip_of("192.0.2.9"),
+				 .vrf = ""};
+
+	pkt.your_discr = bring_up(e, (struct bfd_datagram){0}, now);
+	drain(e, now, &out);
+	bfd_packet_encode(&pkt, data);
+	assert_null(bfd_engine_recv(e, &d, now));
+}
+
+static void echo_setup(struct bfd_engine *e, bool echo)
+{
+	struct bfd_session_config cfg = config("192.0.2.1", false);
+
+	cfg.params.echo = cfg.params.echo_rx = echo ? 50 * MS : 0;
+	bfd_engine_init(e, &counting);
+	bfd_engine_set(e, &cfg, 1, 0);
+}
+
+static void test_echo(void **ctx)
+{
+	/* version, length, fragment, protocol, from, to, port, UDP length, content, nonce */
+	static const size_t marred[] = {0, 3, 7, 9, 15, 19, 23, 25, 28, 29, 35, 51};
+	uint8_t echo[BFD_ECHO_LEN], older[BFD_ECHO_LEN], copy[BFD_ECHO_LEN];
+	struct bfd_engine e;
+	usec_t now = 0;
+
+	(void)ctx;
+	echo_setup(&e, true);
+	echo_up(&e, now);
+	bfd_engine_tick(&e, now);
+	assert_true(next_echo(&e, now, older));
+	/* none came back ever: that is no failure, the peer may not do it after all */
+	for (; now < 90 * MS; now += MS) {
+		bfd_engine_tick(&e, now);
+		next_echo(&e, now, echo);
+	}
+	assert_int_equal(e.wanted[0]->session.state, BFD_UP);
+	memcpy(copy, echo, sizeof(copy));
+	echo[8]--; /* a hop */
+	assert_null(bfd_engine_recv_echo(&e, echo, sizeof(echo), now));
+	assert_string_equal(bfd_engine_recv_echo(&e, echo, sizeof(echo), now), "old echo");
+	assert_string_equal(bfd_engine_recv_echo(&e, older, sizeof(older), now), "old echo");
+	assert_string_equal(bfd_engine_recv_echo(&e, echo, sizeof(echo) - 1, now), "short echo");
+	for (size_t i = 0; i < ARRAY_SIZE(marred); i++) {
+		memcpy(echo, copy, sizeof(echo));
+		echo[marred[i]] ^= 1;
+		assert_string_equal(bfd_engine_recv_echo(&e, echo, sizeof(echo), now),
+				    "echo that is not ours");
+	}
+	/* now three are lost: down before control packets are missed */
+	for (; e.wanted[0]->session.state == BFD_UP; now += MS) {
+		assert_true(now < 290 * MS);
+		bfd_engine_tick(&e, now);
+		next_echo(&e, now, echo);
+	}
+	assert_in_range(now, 90 * MS + 100 * MS, 290 * MS);
+	assert_int_equal(e.wanted[0]->session.reason, BFD_REASON_ECHO_FAILED);
+	assert_int_equal(e.events[e.n_events - 1].diag, BFD_DIAG_ECHO_FAILED);
+	assert_int_equal(e.wanted[0]->counters.echo_received, 1);
+	bfd_engine_fini(&e);
+}
+
+/* The process slept: one late echo, no failure. */
+static void test_echo_late(void **ctx)
+{
+	uint8_t echo[BFD_ECHO_LEN];
+	struct bfd_engine e;
+
+	(void)ctx;
+	echo_setup(&e, true);
+	echo_up(&e, 0);
+	bfd_engine_tick(&e, 0);
+	assert_true(next_echo(&e, 0, echo));
+	assert_null(bfd_engine_recv_echo(&e, echo, sizeof(echo), 0));
+	bfd_engine_tick(&e, 299 * MS);
+	assert_true(next_echo(&e, 299 * MS, echo));
+	assert_int_equal(e.wanted[0]->session.state, BFD_UP);
+	bfd_engine_fini(&e);
+}
+
+/* What goes out: an IPv4 packet from us to us, as one can check by hand. */
+static void test_echo_packet(void **ctx)
+{
+	static const uint8_t want[] = {0x45, 0xc0, 0,    52,   0, 0,  0,   0, 255, 17,
+				       0x36, 0x25, 192,  0,    2, 9,  192, 0, 2,   9,
+				       0x0e, 0xc9, 0x0e, 0xc9, 0, 32, 0,   0, 1,   24};
+	uint8_t echo[BFD_ECHO_LEN];
+	struct bfd_packet out;
+	struct bfd_engine e;
+
+	(void)ctx;
+	echo_setup(&e, true);
+	bfd_engine_tick(&e, 0);
+	assert_int_equal(drain(&e, 0, &out), 1);
+	assert_int_equal(out.min_echo_rx, 50 * MS);
+	echo_up(&e, 0);
+	bfd_engine_tick(&e, 0);
+	assert_true(next_echo(&e, 0, echo));
+	uint32_t sum = 0;
+
+	for (size_t i = 0; i < 20; i += 2)
+		sum += (uint32_t)echo[i] << 8 | echo[i + 1];
+	assert_int_equal((sum & 0xffff) + (sum >> 16), 0xffff);
+	echo[10] = want[10];
+	echo[11] = want[11];
+	assert_memory_equal(echo, want, sizeof(want));
+	assert_int_equal(e.wanted[0]->counters.echo_sent, 1);
+	bfd_engine_fini(&e);
+	echo_setup(&e, false);
+	echo_up(&e, 0);
+	bfd_engine_tick(&e, 0);
+	assert_false(next_echo(&e, 0, echo));
+	bfd_engine_fini(&e);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_drops),   cmocka_unit_test(test_events),
-		cmocka_unit_test(test_removal), cmocka_unit_test(test_return),
-		cmocka_unit_test(test_start),   cmocka_unit_test(test_profile_change),
-		cmocka_unit_test(test_config),
+		cmocka_unit_test(test_drops),     cmocka_unit_test(test_events),
+		cmocka_unit_test(test_removal),   cmocka_unit_test(test_return),
+		cmocka_unit_test(test_start),     cmocka_unit_test(test_profile_change),
+		cmocka_unit_test(test_config),    cmocka_unit_test(test_echo),
+		cmocka_unit_test(test_echo_late), cmocka_unit_test(test_echo_packet),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
