@@ -5,7 +5,8 @@ usage: tests/bench/bfd.py [--cuts N] [--sessions N] [--seconds S]
 
 Detection: three sessions with FRR at 3x50, 3x100 and 3x300 ms; the wire is cut N times by a packet filter.
 The figures are from the cut to the engine's word that the session is down; the last packet came up to one
-interval before the cut. Cost: N sessions at 3x100 ms, with as many of FRR's, for S seconds.
+interval before the cut. Flood: well-formed packets with a wrong discriminator, as fast as one process can
+send them. Cost: N sessions at 3x100 ms, with as many of FRR's, for S seconds.
 """
 
 import argparse
@@ -98,6 +99,33 @@ def cost(sessions, seconds):
     figure(f"{sessions} sessions, times one went down in {seconds} s", "", downs, sum(downs))
 
 
+FLOOD = """
+import socket, sys, time
+target, end, sent = (sys.argv[1], 3784), time.monotonic() + float(sys.argv[2]), 0
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, 255)
+data = bytes([0x20, 0x40, 3, 24, 0, 0, 0, 9, 0, 0, 0, 5] + [0, 1, 0, 0] * 3)
+while time.monotonic() < end:
+    for _ in range(100):
+        s.sendto(data, target)
+    sent += 100
+print(sent)
+"""
+
+
+def flood(seconds):
+    lab = setup([100])
+    mine, _ = ends(0)
+    try:
+        sent = int(lab.there.run(["/usr/bin/python3", "-c", FLOOD, mine, str(seconds)]).stdout)
+        time.sleep(0.5)
+        got = lab.probe.status()
+    finally:
+        lab.close()
+    figure("packets of strangers at one session at 3x100 ms", "1/s", [round(sent / seconds)])
+    figure(f"the same, times the session went down in {seconds} s", "", [got["peers"][0]["down"]])
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--cuts", type=int, default=50)
@@ -107,6 +135,7 @@ def main():
     os.environ.setdefault("METALLB_PROBE_BUILD", str(ROOT / "build" / "release"))
     if args.cuts:
         detection(args.cuts)
+    flood(10)
     if args.sessions:
         cost(args.sessions, args.seconds)
 

@@ -1,5 +1,7 @@
 """BFD as users have it: a BFDProfile, a BGPPeer that names it, and what the router sees of both."""
 
+import os
+import subprocess
 import time
 
 import pytest
@@ -20,6 +22,7 @@ from tests.e2e.test_bgp_speaker import (
     state,
 )
 
+SOAK = bool(os.environ.get("METALLB_SOAK"))
 PROFILE = {"receiveInterval": 100, "transmitInterval": 100}
 FRR_PROFILE = " profile fast\n  receive-interval 100\n  transmit-interval 100\n !\n"
 
@@ -170,3 +173,25 @@ def test_restart_keeps_the_routes(lab, router):
     assert established(frr, node) == before + 1
     assert len(watch.seen) > 20
     assert all(len(hops) == 3 for hops in watch.seen)
+
+
+def test_no_false_alarm_under_load(lab, router):
+    """All cores busy, Services come and go (METALLB_SOAK: 1,000 in 10 minutes): nothing is taken for dead."""
+    frr, _ = watched(lab, router)
+    count, seconds = (1000, 600) if SOAK else (12, 3)
+    downs = [frr.bfd_session(n.plan.ip4)["session-down"] for n in lab.cluster.nodes]
+    earlier = len(told(lab, "bfdDown"))
+    burners = [subprocess.Popen(["/usr/bin/python3", "-c", "while True: pass"]) for _ in range(os.cpu_count())]
+    try:
+        began = time.monotonic()
+        for number in range(count):
+            lab.service(f"churn{number}")
+            if number >= 5:
+                lab.api.delete("Service", f"churn{number - 5}", lab.namespace)
+            time.sleep(max(0, began + seconds * (number + 1) / count - time.monotonic()))
+    finally:
+        for burner in burners:
+            burner.kill()
+            burner.wait()
+    assert [frr.bfd_session(n.plan.ip4)["session-down"] for n in lab.cluster.nodes] == downs
+    assert len(told(lab, "bfdDown")) == earlier
