@@ -10,6 +10,7 @@
 #include "metallb/config.h"
 #include "metallb/kube_event.h"
 #include "metallb/kube_queue.h"
+#include "metallb/share.h"
 #include "speaker/announcer.h"
 #include "speaker/gather.h"
 #include "speaker/layer2/conflict.h"
@@ -18,7 +19,6 @@
 #include "speaker/members.h"
 #include "speaker/netlink.h"
 #include "speaker/record.h"
-#include "speaker/share.h"
 #include "speaker/watches.h"
 
 struct bfd;

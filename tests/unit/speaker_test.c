@@ -9,11 +9,11 @@
 
 #include <cmocka.h>
 
+#include "metallb/share.h"
 #include "metallb/xalloc.h"
 #include "speaker/exclude.h"
 #include "speaker/options.h"
 #include "speaker/record.h"
-#include "speaker/share.h"
 
 static const char *no_env(const char *name)
 {

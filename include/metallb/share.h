@@ -1,8 +1,8 @@
 /*
  * Which services share an address, directly or through others. Pure.
  */
-#ifndef METALLB_SPEAKER_SHARE_H
-#define METALLB_SPEAKER_SHARE_H
+#ifndef METALLB_SHARE_H
+#define METALLB_SHARE_H
 
 #include "metallb/announce.h"
 

@@ -2,7 +2,7 @@
  * Two tables: the addresses of each service, and the services of each address. A group is what can
  * be reached from a service by going back and forth between them.
  */
-#include "speaker/share.h"
+#include "metallb/share.h"
 
 #include <assert.h>
 #include <string.h>
