@@ -10,14 +10,16 @@
 #include "metallb/xalloc.h"
 #include "operator/cli/input.h"
 
-#define PAGE 500
+#define PAGE     500
+#define SPEAKERS "app=metallb,component=speaker"
 
 struct load {
 	struct docs *docs;
 	struct ev_loop *loop;
 	struct kube_client *client;
 	const struct kube_resource *resource;
-	char *next; /* continue token of the next page */
+	const char *selector; /* of labels, or NULL */
+	char *next;           /* continue token of the next page */
 	bool failed, missing;
 	struct err *err;
 };
@@ -54,7 +56,8 @@ static bool load_kind(struct load *l, const struct kube_resource *resource, cons
 	l->resource = resource;
 	l->failed = l->missing = false;
 	do {
-		struct kube_list_options opt = {.limit = PAGE, .continue_token = l->next};
+		struct kube_list_options opt = {
+			.label_selector = l->selector, .limit = PAGE, .continue_token = l->next};
 
 		kube_client_list(l->client, &ref, &opt, on_list, l);
 		ev_run(l->loop, 0);
@@ -62,13 +65,35 @@ static bool load_kind(struct load *l, const struct kube_resource *resource, cons
 	return !l->failed;
 }
 
+/* Kinds of our namespace, each with the selector of its objects; what cannot be had is left out. */
+static bool load_ours(struct load *l)
+{
+	static const struct {
+		const struct kube_resource *resource;
+		const char *selector;
+	} ours[] = {
+		{&kube_ipaddresspools, NULL},    {&kube_l2advertisements, NULL},
+		{&kube_bgpadvertisements, NULL}, {&kube_bgppeers, NULL},
+		{&kube_bfdprofiles, NULL},       {&kube_communities, NULL},
+		{&kube_secrets, NULL},           {&kube_pods, SPEAKERS},
+		{&kube_servicel2statuses, NULL}, {&kube_servicebgpstatuses, NULL},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(ours); i++) {
+		l->selector = ours[i].selector;
+		if (load_kind(l, ours[i].resource, l->docs->ns)) {
+			l->docs->knows_speakers |= ours[i].resource == &kube_pods;
+			continue;
+		}
+		if (!l->missing)
+			return false;
+		fprintf(stderr, "kubectl-metallb: %s\n", l->err->msg);
+	}
+	return true;
+}
+
 static bool load_all(struct load *l)
 {
-	const struct kube_resource *ours[] = {
-		&kube_ipaddresspools, &kube_l2advertisements, &kube_bgpadvertisements,
-		&kube_bgppeers,       &kube_bfdprofiles,      &kube_communities,
-		&kube_secrets,
-	};
 	const struct kube_resource *core[] = {&kube_nodes, &kube_namespaces, &kube_services};
 
 	for (size_t i = 0; i < ARRAY_SIZE(core); i++)
@@ -77,14 +102,17 @@ static bool load_all(struct load *l)
 	if (!load_kind(l, &kube_endpointslices, NULL) &&
 	    !(l->missing && load_kind(l, &kube_endpointslices_v1beta1, NULL)))
 		return false;
-	for (size_t i = 0; i < ARRAY_SIZE(ours); i++) {
-		if (load_kind(l, ours[i], l->docs->ns))
-			continue;
-		if (!l->missing)
-			return false;
-		fprintf(stderr, "kubectl-metallb: %s\n", l->err->msg);
-	}
-	return true;
+	return load_ours(l);
+}
+
+char *docs_context_namespace(const char *kubeconfig, const char *context, struct err *err)
+{
+	struct kube_config_options options = {.kubeconfig = kubeconfig, .context = context};
+	struct kube_config *config = kube_config_load(&options, err);
+	char *ns = config ? xstrdup(config->ns) : NULL;
+
+	kube_config_free(config);
+	return ns;
 }
 
 bool docs_load_cluster(struct docs *d, const char *kubeconfig, const char *context, struct err *err)

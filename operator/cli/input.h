@@ -24,7 +24,8 @@ struct doc {
 struct docs {
 	struct doc *items;
 	size_t n, cap;
-	const char *ns; /* for objects without one */
+	const char *ns;      /* for objects without one */
+	bool knows_speakers; /* all Pods of speakers are among them */
 };
 
 void docs_init(struct docs *d, const char *ns);
@@ -36,6 +37,9 @@ void docs_add(struct docs *d, json_object *json, const char *file, size_t line);
 /* Everything that a plan looks at, from the API server of the kubeconfig. */
 bool docs_load_cluster(struct docs *d, const char *kubeconfig, const char *context,
 		       struct err *err); /* cluster.c */
+/* The namespace of the kubeconfig's context. The caller frees; NULL with the reason. */
+char *docs_context_namespace(const char *kubeconfig, const char *context,
+			     struct err *err); /* cluster.c */
 
 /* Lists for config_build() of decoded documents that `use` picks (NULL: all). */
 struct doc_lists {

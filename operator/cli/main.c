@@ -15,17 +15,21 @@ static const char help[] =
 	"  validate FILE...       what admission would say to these manifests, offline\n"
 	"  plan FILE...           which Service gets which address, who announces it, and why not\n"
 	"  plan --cluster         the same for a running cluster\n"
+	"  why SERVICE            of a cluster: its addresses, who announces it, why others do "
+	"not\n"
 	"  doctor                 what in a cluster is in our way, and what to do about it\n"
 	"  doctor --fix strict-arp  set strictARP in kube-proxy's configuration\n"
 	"  convert FILE...        the ConfigMap of MetalLB v0.9 to v0.12 as resources\n"
 	"\n"
 	"options:\n"
-	"  -n, --namespace NAME   namespace of MetalLB (metallb-system)\n"
+	"  -n, --namespace NAME   namespace of MetalLB (metallb-system); why: of the Service\n"
+	"      --system-namespace NAME  namespace of MetalLB, for why\n"
 	"      --backend NAME     native, frr or frr-k8s: whose limits hold ($METALLB_BGP_TYPE, "
 	"native)\n"
 	"  -o, --output FORMAT    json, or yaml; text for a person when not given\n"
 	"      --before DIR       plan: show what changes against the manifests in DIR\n"
-	"      --lb-class NAME    plan: the load balancer class that is served\n"
+	"      --lb-class NAME    plan, why: the load balancer class that is served\n"
+	"      --shared-address-election service|group  plan, why: as the speakers have it\n"
 	"      --cluster          plan: read from the API server\n"
 	"      --kubeconfig FILE  as kubectl has it\n"
 	"      --context NAME\n"
@@ -76,6 +80,8 @@ enum {
 	OPT_KUBECONFIG,
 	OPT_CONTEXT,
 	OPT_FIX,
+	OPT_SYSTEM_NAMESPACE,
+	OPT_SHARED,
 	OPT_VERSION
 };
 
@@ -89,6 +95,8 @@ static const struct option longs[] = {
 	{"kubeconfig", required_argument, NULL, OPT_KUBECONFIG},
 	{"context", required_argument, NULL, OPT_CONTEXT},
 	{"fix", required_argument, NULL, OPT_FIX},
+	{"system-namespace", required_argument, NULL, OPT_SYSTEM_NAMESPACE},
+	{"shared-address-election", required_argument, NULL, OPT_SHARED},
 	{"version", no_argument, NULL, OPT_VERSION},
 	{"help", no_argument, NULL, 'h'},
 	{NULL, 0, NULL, 0},
@@ -99,8 +107,16 @@ static int parse_option(struct cli_options *opt, int c)
 {
 	switch (c) {
 	case 'n':
-		opt->ns = optarg;
+		opt->given_ns = optarg;
 		return -1;
+	case OPT_SYSTEM_NAMESPACE:
+		opt->system_ns = optarg;
+		return -1;
+	case OPT_SHARED:
+		opt->group_shared = strcmp(optarg, "group") == 0;
+		return opt->group_shared || strcmp(optarg, "service") == 0
+			       ? -1
+			       : usage_error("no such election", optarg);
 	case 'o':
 		return parse_output(optarg, &opt->output)
 			       ? -1
@@ -162,6 +178,11 @@ static int run(const struct cli_options *opt, const char *command)
 			return usage_error("doctor takes no file", NULL);
 		return cli_doctor(opt);
 	}
+	if (strcmp(command, "why") == 0) {
+		if (opt->n_paths != 1)
+			return usage_error("why needs the name of one Service", NULL);
+		return cli_why(opt);
+	}
 	return usage_error("no such command", command);
 }
 
@@ -182,5 +203,9 @@ int main(int argc, char **argv)
 		return usage_error("no command given", NULL);
 	opt.paths = argv + optind + 1;
 	opt.n_paths = (size_t)(argc - optind - 1);
+	if (opt.system_ns)
+		opt.ns = opt.system_ns;
+	else if (opt.given_ns && strcmp(argv[optind], "why") != 0)
+		opt.ns = opt.given_ns;
 	return run(&opt, argv[optind]);
 }

@@ -8,139 +8,54 @@
 #include "metallb/table.h"
 #include "metallb/xalloc.h"
 #include "operator/cli/plan_model.h"
-
-static json_object *member(json_object *o, const char *name)
-{
-	json_object *v = NULL;
-
-	json_object_object_get_ex(o, name, &v);
-	return v;
-}
-
-static const char *text(json_object *o, const char *name)
-{
-	json_object *v = member(o, name);
-
-	return v ? json_object_get_string(v) : "";
-}
-
-/* "a, b" of a list of texts. */
-static char *join(json_object *list)
-{
-	struct buf b = {0};
-
-	for (size_t i = 0; i < json_object_array_length(list); i++)
-		buf_printf(&b, "%s%s", i ? ", " : "",
-			   json_object_get_string(json_object_array_get_idx(list, i)));
-	return buf_steal(&b);
-}
-
-/* "10.0.0.1 by node1 on eth0" of each address, sorted as the plan has them. */
-static char *layer2_text(json_object *svc)
-{
-	json_object *list = member(svc, "layer2");
-	struct buf b = {0};
-
-	for (size_t i = 0; i < json_object_array_length(list); i++) {
-		json_object *o = json_object_array_get_idx(list, i);
-		json_object *on = member(o, "interfaces");
-		_cleanup_free_ char *names =
-			json_object_is_type(on, json_type_array) ? join(on) : xstrdup("all");
-
-		buf_printf(&b, "%s%s by %s on %s", i ? "; " : "", text(o, "address"),
-			   text(o, "node"), names);
-	}
-	return buf_steal(&b);
-}
-
-static char *route_text(json_object *o)
-{
-	_cleanup_free_ char *nodes = join(member(o, "nodes"));
-	_cleanup_free_ char *communities = join(member(o, "communities"));
-	int64_t pref = json_object_get_int64(member(o, "localPref"));
-	struct buf b = {0};
-
-	buf_printf(&b, "%s to %s from %s", text(o, "prefix"), text(o, "peer"), nodes);
-	if (pref)
-		buf_printf(&b, ", local preference %lld", (long long)pref);
-	if (*communities)
-		buf_printf(&b, ", communities %s", communities);
-	return buf_steal(&b);
-}
+#include "operator/cli/plan_text.h"
 
 static char *bgp_text(json_object *svc)
 {
-	json_object *list = member(svc, "bgp");
+	json_object *list = plan_member(svc, "bgp");
 	struct buf b = {0};
 
 	for (size_t i = 0; i < json_object_array_length(list); i++) {
-		_cleanup_free_ char *route = route_text(json_object_array_get_idx(list, i));
+		_cleanup_free_ char *route = plan_route_text(json_object_array_get_idx(list, i));
 
 		buf_printf(&b, "%s%s", i ? "; " : "", route);
 	}
 	return buf_steal(&b);
 }
 
-#define NODES_SHOWN 3
-
-static void print_reasons(const char *what, json_object *reasons)
-{
-	json_object_object_foreach(reasons, why, nodes)
-	{
-		size_t n = json_object_array_length(nodes);
-
-		printf("    %s: %s (", what, why);
-		for (size_t i = 0; i < n && i < NODES_SHOWN; i++)
-			printf("%s%s", i ? ", " : "",
-			       json_object_get_string(json_object_array_get_idx(nodes, i)));
-		if (n > NODES_SHOWN)
-			printf(" and %zu more", n - NODES_SHOWN);
-		puts(")");
-	}
-}
-
 static void print_service(json_object *svc)
 {
-	_cleanup_free_ char *addresses = join(member(svc, "addresses"));
-	json_object *routes = member(svc, "bgp"), *l2 = member(svc, "layer2");
-	_cleanup_free_ char *layer2 = layer2_text(svc);
-	_cleanup_free_ char *name = xasprintf("%s/%s", text(svc, "namespace"), text(svc, "name"));
+	_cleanup_free_ char *addresses = plan_join(plan_member(svc, "addresses"));
+	json_object *routes = plan_member(svc, "bgp"), *l2 = plan_member(svc, "layer2");
+	_cleanup_free_ char *layer2 = plan_layer2_text(svc);
+	_cleanup_free_ char *name =
+		xasprintf("%s/%s", plan_str(svc, "namespace"), plan_str(svc, "name"));
 
 	printf("%-40s %-40s %s\n", name, *addresses ? addresses : "<none>",
-	       *text(svc, "pool") ? text(svc, "pool") : "-");
-	if (*text(svc, "reason"))
-		printf("    pending: %s\n", text(svc, "reason"));
+	       *plan_str(svc, "pool") ? plan_str(svc, "pool") : "-");
+	if (*plan_str(svc, "reason"))
+		printf("    pending: %s\n", plan_str(svc, "reason"));
 	if (!*addresses)
 		return;
 	if (*layer2)
 		printf("    layer 2: %s\n", layer2);
 	for (size_t i = 0; i < json_object_array_length(routes); i++) {
-		_cleanup_free_ char *route = route_text(json_object_array_get_idx(routes, i));
+		_cleanup_free_ char *route = plan_route_text(json_object_array_get_idx(routes, i));
 
 		printf("    bgp: %s\n", route);
 	}
+	plan_print_group(svc);
 	if (json_object_array_length(l2) == 0)
-		print_reasons("no layer 2", member(svc, "layer2Reasons"));
+		plan_print_reasons("no layer 2", plan_member(svc, "layer2Reasons"));
 	if (json_object_array_length(routes) == 0)
-		print_reasons("no bgp", member(svc, "bgpReasons"));
-}
-
-static void print_findings(json_object *list)
-{
-	for (size_t i = 0; i < json_object_array_length(list); i++) {
-		json_object *f = json_object_array_get_idx(list, i);
-
-		printf("%s: %s %s/%s: %s%s%s\n", text(f, "severity"), text(f, "kind"),
-		       text(f, "namespace"), text(f, "name"), text(f, "field"),
-		       *text(f, "field") ? ": " : "", text(f, "reason"));
-	}
+		plan_print_reasons("no bgp", plan_member(svc, "bgpReasons"));
 }
 
 static void print_plan(json_object *plan)
 {
-	json_object *services = member(plan, "services");
+	json_object *services = plan_member(plan, "services");
 
-	print_findings(member(plan, "findings"));
+	plan_print_findings(plan_member(plan, "findings"));
 	printf("%-40s %-40s %s\n", "SERVICE", "ADDRESSES", "POOL");
 	for (size_t i = 0; i < json_object_array_length(services); i++)
 		print_service(json_object_array_get_idx(services, i));
@@ -156,7 +71,8 @@ static struct side side_of(json_object *svc)
 {
 	if (!svc)
 		return (struct side){xstrdup(""), xstrdup(""), xstrdup("")};
-	return (struct side){join(member(svc, "addresses")), layer2_text(svc), bgp_text(svc)};
+	return (struct side){plan_join(plan_member(svc, "addresses")), plan_layer2_text(svc),
+			     bgp_text(svc)};
 }
 
 static void side_fini(struct side *s)
@@ -174,8 +90,8 @@ static void add_change(json_object *list, json_object *svc, const char *what, co
 	if (strcmp(before, after) == 0)
 		return;
 	c = json_object_new_object();
-	json_object_object_add(c, "namespace", json_object_new_string(text(svc, "namespace")));
-	json_object_object_add(c, "name", json_object_new_string(text(svc, "name")));
+	json_object_object_add(c, "namespace", json_object_new_string(plan_str(svc, "namespace")));
+	json_object_object_add(c, "name", json_object_new_string(plan_str(svc, "name")));
 	json_object_object_add(c, "what", json_object_new_string(what));
 	json_object_object_add(c, "before", json_object_new_string(before));
 	json_object_object_add(c, "after", json_object_new_string(after));
@@ -196,13 +112,13 @@ static void compare(json_object *list, json_object *before, json_object *after)
 
 static void index_services(json_object *plan, struct table *out)
 {
-	json_object *services = member(plan, "services");
+	json_object *services = plan_member(plan, "services");
 
 	table_init(out);
 	for (size_t i = 0; i < json_object_array_length(services); i++) {
 		json_object *svc = json_object_array_get_idx(services, i);
 		_cleanup_free_ char *key =
-			xasprintf("%s/%s", text(svc, "namespace"), text(svc, "name"));
+			xasprintf("%s/%s", plan_str(svc, "namespace"), plan_str(svc, "name"));
 
 		table_set(out, key, svc);
 	}
@@ -231,10 +147,10 @@ static void print_changes(json_object *list)
 		puts("no change");
 	for (size_t i = 0; i < json_object_array_length(list); i++) {
 		json_object *c = json_object_array_get_idx(list, i);
-		const char *before = text(c, "before"), *after = text(c, "after");
+		const char *before = plan_str(c, "before"), *after = plan_str(c, "after");
 
-		printf("%s/%s: %s: %s -> %s\n", text(c, "namespace"), text(c, "name"),
-		       text(c, "what"), *before ? before : "none", *after ? after : "none");
+		printf("%s/%s: %s: %s -> %s\n", plan_str(c, "namespace"), plan_str(c, "name"),
+		       plan_str(c, "what"), *before ? before : "none", *after ? after : "none");
 	}
 }
 
@@ -271,7 +187,7 @@ static int show_changes(const struct cli_options *opt, json_object *plan)
 	bool any = json_object_array_length(changes) > 0;
 
 	if (opt->output == OUTPUT_TEXT) {
-		print_findings(member(plan, "findings"));
+		plan_print_findings(plan_member(plan, "findings"));
 		print_changes(changes);
 	} else {
 		cli_print(changes, opt->output);

@@ -2,45 +2,12 @@
  * What the programs would make of a set of objects: the allocator's and the announcer's own cores
  * run over them, and the outcome becomes one JSON value.
  */
-#include "operator/cli/plan_model.h"
+#include "operator/cli/plan_impl.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#include "metallb/announce.h"
-#include "metallb/table.h"
 #include "metallb/xalloc.h"
-#include "operator/services.h"
-
-struct model {
-	const struct cli_options *opt;
-	struct docs *docs;
-	struct doc_lists lists;
-	struct config *cfg;
-	struct config_report *report;
-	struct services *services;
-	struct arena *arena;
-	struct announce_view **views; /* one per node */
-	const struct node *const *nodes;
-	size_t n_nodes;
-	struct table slices; /* "namespace/service" -> struct slice_list */
-	json_object *out, *findings;
-};
-
-struct slice_list {
-	const struct endpointslice **items;
-	size_t n, cap;
-};
-
-static json_object *text(const char *s)
-{
-	return json_object_new_string(s);
-}
-
-static void set(json_object *obj, const char *key, json_object *v)
-{
-	json_object_object_add(obj, key, v);
-}
 
 /* ---- decoding and the configuration ---- */
 
@@ -235,173 +202,6 @@ static struct service *as_allocated(struct model *m, const struct service *svc,
 	return next;
 }
 
-/* ---- announcing ---- */
-
-/* Interfaces are not known from manifests: a node has those that an advertisement names. */
-static struct strs named_interfaces(struct model *m)
-{
-	struct table seen;
-	const char **names;
-	size_t n = 0;
-
-	table_init(&seen);
-	table_set(&seen, "(any)", m);
-	for (size_t i = 0; i < m->cfg->n_l2advs; i++)
-		for (size_t j = 0; j < m->cfg->l2advs[i]->interfaces.n; j++)
-			table_set(&seen, m->cfg->l2advs[i]->interfaces.items[j], m);
-	names = arena_calloc(m->arena, table_count(&seen), sizeof(*names));
-	table_for_each (&seen, e)
-		names[n++] = arena_strdup(m->arena, e->key);
-	table_fini(&seen);
-	return (struct strs){names, n};
-}
-
-static void start_views(struct model *m)
-{
-	struct announce_world world = {
-		.cfg = m->cfg,
-		.nodes = m->nodes,
-		.n_nodes = m->n_nodes,
-		.interfaces = named_interfaces(m),
-	};
-
-	m->views = xcalloc(m->n_nodes + 1, sizeof(struct announce_view *));
-	for (size_t i = 0; i < m->n_nodes; i++) {
-		struct announce_options opt = {.node = m->nodes[i]->obj.meta.name,
-					       .lb_class = m->opt->lb_class};
-
-		m->views[i] = announce_view_new(&opt, &world);
-	}
-}
-
-static json_object *strs_json(const struct strs *s)
-{
-	json_object *list = json_object_new_array();
-
-	for (size_t i = 0; i < s->n; i++)
-		json_object_array_add(list, text(s->items[i]));
-	return list;
-}
-
-/* reasons: text -> list of nodes */
-static void add_reason(json_object *reasons, const char *why, const char *node)
-{
-	json_object *list = NULL;
-
-	if (!json_object_object_get_ex(reasons, why, &list)) {
-		list = json_object_new_array();
-		set(reasons, why, list);
-	}
-	json_object_array_add(list, text(node));
-}
-
-static void add_l2(const struct announce_decision *d, const char *node, json_object *list)
-{
-	char buf[IP_STR_MAX];
-
-	for (size_t i = 0; i < d->l2.n_ips; i++) {
-		const struct announce_l2_ip *ip = &d->l2.ips[i];
-		json_object *o = json_object_new_object();
-
-		set(o, "address", text(ip_format(&ip->ip, buf)));
-		set(o, "node", text(node));
-		set(o, "interfaces", ip->all_interfaces ? text("all") : strs_json(&ip->interfaces));
-		json_object_array_add(list, o);
-	}
-}
-
-static json_object *path_json(const struct announce_path *p, const char *peer)
-{
-	json_object *o = json_object_new_object(), *communities = json_object_new_array();
-	char buf[PREFIX_STR_MAX], community[48];
-
-	for (size_t i = 0; i < p->n_communities; i++)
-		json_object_array_add(communities, text(announce_community_format(
-							   &p->communities[i], community)));
-	set(o, "prefix", text(prefix_format(&p->prefix, buf)));
-	set(o, "peer", text(peer));
-	set(o, "localPref", json_object_new_int64(p->local_pref));
-	set(o, "communities", communities);
-	return o;
-}
-
-/* The same route from another node only adds the node. */
-static void add_route(json_object *list, json_object *route, const char *node)
-{
-	json_object *nodes = NULL;
-
-	for (size_t i = 0; i < json_object_array_length(list); i++) {
-		json_object *known = json_object_array_get_idx(list, i);
-
-		json_object_object_get_ex(known, "nodes", &nodes);
-		json_object_object_add(route, "nodes", json_object_get(nodes));
-		if (json_object_equal(known, route)) {
-			json_object_array_add(nodes, text(node));
-			json_object_put(route);
-			return;
-		}
-	}
-	nodes = json_object_new_array();
-	json_object_array_add(nodes, text(node));
-	json_object_object_add(route, "nodes", nodes);
-	json_object_array_add(list, route);
-}
-
-static void add_bgp(struct model *m, const struct announce_decision *d, const struct node *node,
-		    json_object *list)
-{
-	const struct announce_route **routes =
-		arena_calloc(m->arena, d->bgp.n_routes, sizeof(*routes));
-
-	for (size_t i = 0; i < d->bgp.n_routes; i++)
-		routes[i] = &d->bgp.routes[i];
-	for (size_t i = 0; i < m->cfg->n_peers; i++) {
-		const struct config_peer *peer = &m->cfg->peers[i];
-		const struct announce_path *paths;
-		size_t n;
-
-		if (!announce_peer_runs(peer, &node->obj.meta.labels))
-			continue;
-		paths = announce_paths_build(routes, d->bgp.n_routes, peer->name, m->arena, &n);
-		for (size_t j = 0; j < n; j++)
-			add_route(list, path_json(&paths[j], peer->name), node->obj.meta.name);
-	}
-}
-
-static void announce(struct model *m, const struct service *svc, json_object *out)
-{
-	const char *key =
-		arena_printf(m->arena, "%s/%s", svc->obj.meta.namespace, svc->obj.meta.name);
-	const struct slice_list *slices = table_find(&m->slices, key);
-	struct announce_service in = {svc, slices ? slices->items : NULL, slices ? slices->n : 0};
-	json_object *l2 = json_object_new_array(), *bgp = json_object_new_array();
-	json_object *no_l2 = json_object_new_object(), *no_bgp = json_object_new_object();
-
-	for (size_t i = 0; i < m->n_nodes; i++) {
-		const char *node = m->nodes[i]->obj.meta.name;
-		struct announce_decision d;
-		struct buf why = {0};
-
-		announce_decide(m->views[i], &in, m->arena, &d);
-		add_l2(&d, node, l2);
-		if (d.l2.reason != ANNOUNCE_YES) {
-			announce_l2_explain(&d, &why);
-			add_reason(no_l2, buf_str(&why), node);
-		}
-		buf_clear(&why);
-		add_bgp(m, &d, m->nodes[i], bgp);
-		if (d.bgp.reason != ANNOUNCE_YES) {
-			announce_bgp_explain(&d, &why);
-			add_reason(no_bgp, buf_str(&why), node);
-		}
-		buf_fini(&why);
-	}
-	set(out, "layer2", l2);
-	set(out, "layer2Reasons", no_l2);
-	set(out, "bgp", bgp);
-	set(out, "bgpReasons", no_bgp);
-}
-
 /* Older first, then as the documents come: that is how the operator gets to see them. */
 static const struct service **services_in_order(struct model *m)
 {
@@ -419,18 +219,25 @@ static const struct service **services_in_order(struct model *m)
 	return order;
 }
 
-static void plan_service(struct model *m, const struct service *svc, json_object *list)
+static void plan_service(struct model *m, const struct service *svc)
 {
 	struct services_result r;
-	json_object *out;
 
 	services_converge(m->services, svc, 0, &r);
 	if (r.ours && strcmp(svc->type, "LoadBalancer") == 0) {
-		out = json_object_new_object();
-		set(out, "namespace", text(svc->obj.meta.namespace));
-		set(out, "name", text(svc->obj.meta.name));
-		announce(m, as_allocated(m, svc, &r, out), out);
-		json_object_array_add(list, out);
+		struct item *item = &m->items[m->n_items++];
+		const struct slice_list *slices;
+
+		item->out = json_object_new_object();
+		item->key = arena_printf(m->arena, "%s/%s", svc->obj.meta.namespace,
+					 svc->obj.meta.name);
+		set(item->out, "namespace", text(svc->obj.meta.namespace));
+		set(item->out, "name", text(svc->obj.meta.name));
+		slices = table_find(&m->slices, item->key);
+		item->in = (struct announce_service){as_allocated(m, svc, &r, item->out),
+						     slices ? slices->items : NULL,
+						     slices ? slices->n : 0};
+		table_set(&m->by_key, item->key, item);
 	}
 	services_result_fini(&r);
 }
@@ -446,11 +253,31 @@ static int by_name(const void *x, const void *y)
 			  json_object_get_string(json_object_object_get(b, "name")));
 }
 
+/* First every address, then who announces what. */
+static json_object *plan_services(struct model *m)
+{
+	const struct service **order = services_in_order(m);
+	json_object *list = json_object_new_array();
+
+	m->items = arena_calloc(m->arena, m->lists.n[API_SERVICE], sizeof(*m->items));
+	for (size_t i = 0; i < m->lists.n[API_SERVICE]; i++)
+		plan_service(m, order[i]);
+	plan_share_all(m);
+	for (size_t i = 0; i < m->n_items; i++) {
+		plan_announce(m, &m->items[i]);
+		json_object_array_add(list, m->items[i].out);
+	}
+	json_object_array_sort(list, by_name);
+	return list;
+}
+
 static void model_fini(struct model *m)
 {
 	for (size_t i = 0; i < m->n_nodes; i++)
 		announce_view_free(m->views[i]);
 	free(m->views);
+	share_index_free(m->shares);
+	table_fini(&m->by_key);
 	services_free(m->services);
 	config_report_free(m->report);
 	config_free(m->cfg);
@@ -467,11 +294,11 @@ static void model_fini(struct model *m)
 json_object *plan_model(const struct cli_options *opt, struct docs *docs)
 {
 	struct model m = {.opt = opt, .docs = docs, .arena = arena_new()};
-	json_object *list = json_object_new_array();
 
 	m.out = json_object_new_object();
 	m.findings = json_object_new_array();
 	table_init(&m.slices);
+	table_init(&m.by_key);
 	decode_all(&m);
 	build(&m);
 	m.nodes = m.lists.objs.nodes;
@@ -480,13 +307,9 @@ json_object *plan_model(const struct cli_options *opt, struct docs *docs)
 		qsort(m.lists.items[API_NODE], m.n_nodes, sizeof(void *), object_cmp);
 	index_slices(&m);
 	start_services(&m);
-	start_views(&m);
-	const struct service **order = services_in_order(&m);
-
-	for (size_t i = 0; i < m.lists.n[API_SERVICE]; i++)
-		plan_service(&m, order[i], list);
-	json_object_array_sort(list, by_name);
-	set(m.out, "services", list);
+	plan_find_speakers(&m);
+	plan_start_views(&m);
+	set(m.out, "services", plan_services(&m));
 	set(m.out, "findings", m.findings);
 	model_fini(&m);
 	return m.out;

@@ -3,7 +3,10 @@
  *
  *   services: [{namespace, name, addresses, pool, reason,
  *               layer2: [{address, node, interfaces}], layer2Reasons: {text: [nodes]},
- *               bgp: [{prefix, peer, localPref, communities, nodes}], bgpReasons: ...}]
+ *               bgp: [{prefix, peer, localPref, communities, nodes}], bgpReasons: ...,
+ *               sharesWith: ["namespace/name"], electedTogether}]
+ *
+ * The last two where Services that share an address are elected together (group_shared).
  *   findings: [{severity, kind, namespace, name, field, reason}]
  */
 #ifndef CLI_PLAN_MODEL_H
