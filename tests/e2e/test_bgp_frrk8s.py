@@ -239,36 +239,41 @@ def test_frr_makes_routes_of_it(served, lab, router):
             frr.close()
 
 
-def test_external_namespace_and_another_backend(served, lab):
+def test_external_namespace_and_another_backend(served, lab, router):
     """An frr-k8s of another namespace; what was written elsewhere goes, and all of it with the backend."""
+    tor = router(families="4", password="open-sesame")  # a speaker that runs sessions itself is ready with them
     secret = {"name": "md5", "namespace": SYSTEM}
-    data = {"password": base64.b64encode(b"open sesame").decode()}
+    data = {"password": base64.b64encode(b"open-sesame").decode()}
     body = {"apiVersion": "v1", "kind": "Secret", "metadata": secret, "type": "kubernetes.io/basic-auth", "data": data}
     lab.api.create(body)
-    peer(lab, "192.0.2.1", passwordSecret={"name": "md5"})
+    peer(lab, tor.machine.ip4, passwordSecret={"name": "md5"}, connectTime="1s")
     try:
         found = wait_specs(lab, neighbor_of, "objects in the own namespace")
         assert {neighbor_of(spec)["passwordSecret"]["name"] for spec in found.values()} == {"md5"}
-        set_namespace(lab.cluster, OTHER)
+        set_external(lab.cluster, OTHER)
         refused = lab.wait(lambda: peer_events(lab, "frrConfigurationRefused"), 60, "the refusal told")
         assert f'namespaces "{OTHER}" not found' in refused[0]["message"]
         lab.api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": OTHER}})
         found = wait_specs(lab, neighbor_of, "objects in the other namespace", OTHER, 60)
         # the Secret cannot be read from there
-        assert {neighbor_of(spec)["password"] for spec in found.values()} == {"open sesame"}
+        assert {neighbor_of(spec)["password"] for spec in found.values()} == {"open-sesame"}
         assert all(neighbor_of(spec)["passwordSecret"] == {} for spec in found.values())
         lab.wait(lambda: specs(lab) == {}, 10, "nothing left in the own namespace")
         for _, line in lab.log_lines("speaker-"):
-            assert "open sesame" not in str(line)
-        set_namespace(lab.cluster, None)
+            assert "open-sesame" not in str(line)
+        set_internal(lab.cluster)
         set_backend(lab.cluster, "")
         lab.wait(lambda: lab.api.list(KIND) == [], 20, "nothing left of frr-k8s")
     finally:
-        set_namespace(lab.cluster, None)
+        set_internal(lab.cluster)
         lab.api.delete("Secret", "md5", SYSTEM)
         lab.api.delete("Namespace", OTHER)
 
 
-def set_namespace(cluster, namespace):
-    wanted = {"namespace": namespace} if namespace else None
-    cluster.api.patch("MetalLB", "metallb", {"spec": {"frrk8sConfig": wanted}}, SYSTEM)
+def set_external(cluster, namespace):
+    spec = {"bgpBackend": "frr-k8s-external", "frrk8sConfig": {"namespace": namespace}}
+    cluster.api.patch("MetalLB", "metallb", {"spec": spec}, SYSTEM)
+
+
+def set_internal(cluster):
+    cluster.api.patch("MetalLB", "metallb", {"spec": {"bgpBackend": None, "frrk8sConfig": None}}, SYSTEM)
