@@ -1,0 +1,109 @@
+"""Floods of ARP requests and solicitations: the speaker lives, answers rightly, keeps its size and counts."""
+
+import ipaddress
+import pathlib
+import socket
+import struct
+import time
+
+import pytest
+
+from tests.cluster import traffic
+from tests.e2e.test_webhook_metrics import accounts, bearer, scrape  # noqa: F401 (a fixture)
+
+SECONDS = 3
+FLOOD = """
+import socket, sys, time
+frames = [bytes.fromhex(line) for line in sys.stdin]
+sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+sock.bind(("eth0", 0))
+sent, until = 0, time.monotonic() + float(sys.argv[1])
+while time.monotonic() < until:
+    for frame in frames:
+        sock.send(frame)
+    sent += len(frames)
+print(sent)
+"""
+
+
+def solicitation(mac, source, target):
+    """A neighbour solicitation to the target's group, as an Ethernet frame."""
+    source, target = ipaddress.ip_address(source).packed, ipaddress.ip_address(target).packed
+    group = bytes.fromhex("ff0200000000000000000001ff") + target[13:]
+    body = struct.pack("!BBHI", 135, 0, 0, 0) + target + b"\x01\x01" + mac
+    words = source + group + struct.pack("!II", len(body), 58) + body
+    total = sum(struct.unpack(f"!{len(words) // 2}H", words))
+    total = (total & 0xFFFF) + (total >> 16)
+    total = ~((total & 0xFFFF) + (total >> 16)) & 0xFFFF
+    body = body[:2] + struct.pack("!H", total) + body[4:]
+    head = b"\x33\x33" + group[12:] + mac + b"\x86\xdd"
+    return head + struct.pack("!IHBB", 6 << 28, len(body), 58, 255) + source + group + body
+
+
+def own_mac(client):
+    def ask():
+        with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as sock:
+            sock.bind(("eth0", 0))
+            return sock.getsockname()[4]
+
+    return client.ns.call(ask)
+
+
+def frames_for(client, v4s, v6s):
+    mac = own_mac(client)
+    return [traffic.arp_frame(mac, client.ip4, address) for address in v4s] + [
+        solicitation(mac, "fe80::f10d", address) for address in v6s
+    ]
+
+
+def anonymous_kb(pid):
+    status = pathlib.Path(f"/proc/{pid}/status").read_text()
+    return int(next(line for line in status.splitlines() if line.startswith("RssAnon:")).split()[1])
+
+
+def counters(accounts, node):
+    """The speaker's layer 2 counters: name with labels -> value."""
+    status, body = scrape(accounts.cluster, node.plan.ip4, *bearer(accounts, "scraper"))
+    assert status == 200
+    lines = [line.rsplit(" ", 1) for line in body.splitlines() if line.startswith("metallb_layer2_")]
+    return {name: float(value) for name, value in lines}
+
+
+@pytest.mark.parametrize("whose", ["ours", "others"])
+def test_flood(accounts, whose):
+    lab = accounts
+    lab.pool()
+    lab.l2()
+    lab.backend("web", replicas=1)
+    lab.service("web", ipFamilyPolicy="RequireDualStack")
+    v4, v6 = sorted(lab.wait_addresses("web", 2), key=lambda text: ":" in text)
+    lab.wait_answering(v4)
+    owner, flooder = lab.owner(v4), lab.cluster.client("flooder")
+    pid = lab.speaker(owner.name)["pid"]
+    others = [ipaddress.ip_address(text) for text in (v4, v6)]
+    frames = {
+        "ours": frames_for(flooder, [v4], [v6]),
+        "others": frames_for(flooder, *([str(text + n) for n in range(1, 33)] for text in others)),
+    }[whose]
+    before, size = counters(lab, owner), anonymous_kb(pid)
+    with traffic.ArpProbe(lab.cluster.client(), [v4]) as probe:
+        text = "".join(frame.hex() + "\n" for frame in frames)
+        done = flooder.ns.run(["/usr/bin/python3", "-c", FLOOD, str(SECONDS)], input=text)
+        flooded = time.monotonic()
+        lab.wait(lambda: probe.first_answer_after(v4, flooded + 0.1), 10, "an answer after the flood")
+    sent = int(done.stdout)
+    print(f"{whose}: {sent / SECONDS:.0f} frames/s, {len(probe.answers[v4])} answers to another client")
+    assert lab.speaker(owner.name)["pid"] == pid
+    assert {mac for _, mac in probe.answers[v4]} == {owner.mac}
+    assert [at for at, _ in probe.answers[v4] if at < flooded], "no answer during the flood"
+    assert anonymous_kb(pid) < size + 1024
+    after = counters(lab, owner)
+    grown = {name: value - before.get(name, 0) for name, value in after.items()}
+    taken = 'metallb_layer2_dropped{reason="otherIP"}'
+    if whose == "ours":
+        counted = grown[f'metallb_layer2_requests_received{{ip="{v4}"}}']
+        counted += grown[f'metallb_layer2_requests_received{{ip="{v6}"}}']
+    else:
+        counted = grown[taken]
+    lost = grown.get("metallb_layer2_overruns", 0)
+    assert counted > sent / 100 and counted + lost >= sent, (sent, counted, lost)
