@@ -46,16 +46,20 @@ static void bgp_copy(struct announce_bgp *to, const struct announce_bgp *from, s
 	to->routes = routes;
 }
 
+/* Nearly all records of a node are of one size. */
+static size_t expected_size;
+
 struct record *record_new(const struct announce_decision *d)
 {
 	struct record *r = xcalloc(1, sizeof(*r));
 
-	r->arena = arena_new();
+	r->arena = arena_new_for(expected_size);
 	r->d.gate = d->gate;
 	r->d.ips = arena_memdup(r->arena, d->ips, d->n_ips * sizeof(*d->ips));
 	r->d.n_ips = d->n_ips;
 	l2_copy(&r->d.l2, &d->l2, r->arena);
 	bgp_copy(&r->d.bgp, &d->bgp, r->arena);
+	expected_size = arena_used(r->arena);
 	return r;
 }
 

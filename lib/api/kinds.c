@@ -148,13 +148,27 @@ static bool decode_all(struct decoder *d, enum api_kind kind, json_object *json,
 	return ok && decode_shape(d, shape, json, obj);
 }
 
+/*
+ * Objects of a kind are of about one size in a cluster: that of the larger ones is expected, since
+ * an object grows with its status.
+ */
+static size_t expected_size[API_KIND_COUNT];
+
+static void expect_size(enum api_kind kind, size_t used)
+{
+	size_t before = expected_size[kind];
+
+	expected_size[kind] = used > before ? used : (7 * before + used) / 8;
+}
+
 struct api_object *api_decode(enum api_kind kind, struct json_object *json, struct err *err)
 {
-	struct arena *arena = arena_new();
+	struct arena *arena = arena_new_for(expected_size[kind]);
 	struct decoder d = {.arena = arena, .err = err};
 	struct api_object *obj = NULL;
 	bool ok = decode_all(&d, kind, json, &obj);
 
+	expect_size(kind, ok ? arena_used(arena) : 0);
 	if (!ok) {
 		err_wrap(err, "%s %s%s%s", kinds[kind].kind, obj->meta.namespace ?: "",
 			 obj->meta.namespace && *obj->meta.namespace ? "/" : "",

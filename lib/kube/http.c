@@ -35,7 +35,7 @@
 #define USER_TIMEOUT_MS  30000 /* sent bytes not acknowledged for so long: the peer is gone */
 #define CONNECTIONS_KEPT (2 * HTTP_BUSY_MAX) /* as many as HTTP/1.1 needs at once, and streams */
 #define SPARE_HANDLES    32
-#define RECV_BUFFER      (32 << 10)
+#define RECV_BUFFER      (8 << 10)
 
 enum pool_kind { POOL_REQUESTS, POOL_STREAMS, POOL_KINDS };
 

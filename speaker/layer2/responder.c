@@ -209,7 +209,7 @@ static struct service_entry *service_entry_new(const struct announce_l2_ip *ips,
 {
 	struct service_entry *s = xcalloc(1, sizeof(*s));
 
-	s->arena = arena_new();
+	s->arena = arena_new_for(n * sizeof(*ips));
 	struct announce_l2_ip *copy = arena_calloc(s->arena, n, sizeof(*copy));
 
 	for (size_t i = 0; i < n; i++) {

@@ -278,6 +278,21 @@ static void test_arena(void **state)
 	assert_null(arena_strdup(a, NULL));
 	assert_true(arena_size(a) < 3 * 2000 * 1000);
 	arena_free(a);
+	a = arena_new_for(100);
+	char *s = arena_strdup(a, "text");
+	uint64_t *aligned = arena_alloc(a, 80);
+	size_t size = arena_size(a);
+
+	assert_int_equal((uintptr_t)aligned % _Alignof(max_align_t), 0);
+	*aligned = UINT64_MAX;
+	assert_string_equal(arena_strndup(a, "0123456789x", 10), "0123456789");
+	assert_string_equal(s, "text");
+	assert_int_equal(arena_used(a), 5 + 80 + 11);
+	assert_int_equal(arena_size(a), size); /* all in the one piece that was expected */
+	s = arena_strdup(a, "more than there is room for");
+	assert_string_equal(s, "more than there is room for");
+	assert_true(arena_size(a) > size);
+	arena_free(a);
 }
 
 static void test_json_string(void **state)
