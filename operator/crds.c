@@ -13,6 +13,7 @@
 #include "metallb/yaml.h"
 #include "operator/crd_plan.h"
 #include "operator/manifests/embed.h"
+#include "operator/render.h"
 
 #define RETRY_S 15.
 
@@ -103,10 +104,8 @@ static void on_read(void *user, const struct kube_result *result)
 	if (!c->spec.may_write(c->spec.user))
 		note(c, "not written: the lease is not held any more");
 	else
-		c->call = kube_client_update(
-			c->spec.client, &ref,
-			json_object_to_json_string_ext(update, JSON_C_TO_STRING_PLAIN), on_written,
-			c);
+		c->call = kube_client_update(c->spec.client, &ref, render_text(update), on_written,
+					     c);
 	json_object_put(update);
 	if (!c->call)
 		next(c);

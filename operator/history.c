@@ -63,14 +63,13 @@ bool history_format(const struct history *h, const char *ns, const char *sum,
 	json_object_object_add(meta, "labels", labels);
 	json_object_object_add(o, "metadata", meta);
 	add_member(data, "current-sum", sum);
-	add_member(data, "current",
-		   json_object_to_json_string_ext(daemonset, JSON_C_TO_STRING_PLAIN));
+	add_member(data, "current", render_text(daemonset));
 	if (*h->current.sum) {
 		add_member(data, "previous-sum", h->current.sum);
 		add_member(data, "previous", h->current.daemonset);
 	}
 	json_object_object_add(o, "data", data);
-	buf_add_str(out, json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN));
+	buf_add_str(out, render_text(o));
 	json_object_put(o);
 	return true;
 }

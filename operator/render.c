@@ -233,6 +233,12 @@ const struct kube_resource render_pod_monitors = {"monitoring.coreos.com", "v1",
 const struct kube_resource render_service_monitors = {"monitoring.coreos.com", "v1",
 						      "servicemonitors", "ServiceMonitor", true};
 
+const char *render_text(struct json_object *o)
+{
+	return json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN |
+							 JSON_C_TO_STRING_NOSLASHESCAPE);
+}
+
 /* FNV-1a: to tell one text from another that we made, not to defend anything. */
 static void sum(const char *text, char out[24])
 {
@@ -245,7 +251,7 @@ static void sum(const char *text, char out[24])
 
 void render_seal(struct json_object *o, char out[24])
 {
-	sum(json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN), out);
+	sum(render_text(o), out);
 	render_set(render_at(o, "metadata.annotations"), RENDER_SUM, out);
 }
 

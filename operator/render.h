@@ -73,6 +73,9 @@ struct json_object *render_controller(const struct metallb *m, const char *ns, c
 /* The resource that is made when there is none. */
 void render_default(const char *ns, struct buf *out);
 
+/* As text for the API server, which may read it as YAML: "/" stands for itself. Borrowed from o. */
+const char *render_text(struct json_object *o);
+
 /* How an object that is there differs from what is wanted. */
 enum render_drift {
 	DRIFT_NONE,

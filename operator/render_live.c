@@ -36,8 +36,7 @@ void render_replace(const struct render_object *want, struct json_object *live, 
 	buf_add_str(out, "[{\"op\":\"test\",\"path\":\"/metadata/resourceVersion\",\"value\":");
 	buf_add_json_str(out, version, strlen(version));
 	buf_add_str(out, "},{\"op\":\"replace\",\"path\":\"/spec/template/spec\",\"value\":");
-	buf_add_str(out, json_object_to_json_string_ext(kube_json_get(template, "spec"),
-							JSON_C_TO_STRING_PLAIN));
+	buf_add_str(out, render_text(kube_json_get(template, "spec")));
 	buf_add_str(out, "}]");
 }
 

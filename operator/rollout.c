@@ -321,11 +321,18 @@ bool install_patch(const struct metallb *m, const struct install_verdict *v, use
 	const struct {
 		const char *type;
 		bool is, tells;
+		const char *otherwise; /* Kubernetes 1.20 refuses an empty message */
 	} list[] = {
-		{"Available", v->state == INSTALL_AVAILABLE, v->state == INSTALL_AVAILABLE},
-		{"Upgradeable", v->upgradeable, v->state == INSTALL_DEGRADED},
-		{"Progressing", v->state == INSTALL_PROGRESSING, v->state == INSTALL_PROGRESSING},
-		{"Degraded", v->state == INSTALL_DEGRADED, v->state == INSTALL_DEGRADED},
+		{"Available", v->state == INSTALL_AVAILABLE, v->state == INSTALL_AVAILABLE,
+		 "not everything runs as it should"},
+		{"Upgradeable", v->upgradeable, v->state == INSTALL_DEGRADED,
+		 v->upgradeable                    ? "an upgrade may begin"
+		 : v->state == INSTALL_PROGRESSING ? "a rollout is going on"
+						   : "the speakers are kept at the previous image"},
+		{"Progressing", v->state == INSTALL_PROGRESSING, v->state == INSTALL_PROGRESSING,
+		 "nothing is under way"},
+		{"Degraded", v->state == INSTALL_DEGRADED, v->state == INSTALL_DEGRADED,
+		 "nothing has failed"},
 	};
 	bool differs = m->n_conditions != ARRAY_SIZE(list);
 
@@ -335,7 +342,7 @@ bool install_patch(const struct metallb *m, const struct install_verdict *v, use
 			.type = list[i].type,
 			.status = list[i].is ? "True" : "False",
 			.reason = list[i].tells ? v->reason : list[i].type,
-			.message = list[i].tells ? buf_str(&v->message) : "",
+			.message = list[i].tells ? buf_str(&v->message) : list[i].otherwise,
 		};
 
 		if (i > 0)

@@ -12,7 +12,6 @@
 #include "operator/admit_impl.h"
 #include "operator/speakers_impl.h"
 
-#define TEXT JSON_C_TO_STRING_PLAIN
 /* As long as a watch may be behind an answer before we act without it. */
 #define BEHIND_MAX (1 * USEC_PER_SEC)
 
@@ -61,8 +60,7 @@ static void on_pod(void *user, const struct kube_result *result)
 			free(s->image);
 			s->image = xstrdup(kube_json_str(box, "image"));
 		}
-		s->pull_secrets =
-			xstrdup(secrets ? json_object_to_json_string_ext(secrets, TEXT) : "");
+		s->pull_secrets = xstrdup(secrets ? render_text(secrets) : "");
 	}
 	speakers_touch(s);
 }
@@ -94,7 +92,7 @@ static char *text_for(struct json_object *want, struct json_object *live)
 
 	if (*version)
 		json_object_object_add(meta, "resourceVersion", json_object_new_string(version));
-	text = xstrdup(json_object_to_json_string_ext(want, TEXT));
+	text = xstrdup(render_text(want));
 	json_object_object_del(meta, "resourceVersion");
 	return text;
 }

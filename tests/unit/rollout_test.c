@@ -227,6 +227,8 @@ static void test_conditions(void **state)
 	assert_string_equal(m->conditions[1].type, "Upgradeable");
 	assert_string_equal(m->conditions[2].type, "Progressing");
 	assert_string_equal(m->conditions[3].type, "Degraded");
+	for (size_t i = 0; i < m->n_conditions; i++)
+		assert_string_not_equal(m->conditions[i].message, "");
 	assert_string_equal(m->conditions[0].status, "True");
 	assert_string_equal(m->conditions[3].status, "False");
 	assert_int_equal(m->conditions[0].observed_generation, 2);
