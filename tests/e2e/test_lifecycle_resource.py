@@ -1,6 +1,7 @@
 """The MetalLB resource: what the operator makes of it, keeps so, says about it, and takes away."""
 
 import json
+import signal
 import time
 
 import pytest
@@ -9,7 +10,6 @@ from tests.cluster.kube import ApiError
 from tests.e2e.lab import SYSTEM, pod_ready, program_ready, wait_installed
 from tests.e2e.test_layer2_moves import announced
 
-MONITOR = "monitoring.coreos.com/v1"
 REGISTRATION = "metallb-webhook-configuration"
 CONDITIONS = ["Available", "Upgradeable", "Progressing", "Degraded"]
 
@@ -167,15 +167,13 @@ def test_overrides_come_and_go(installed):
     assert operator["tolerations"] == [{"key": "test", "operator": "Exists"}]
     assert operator["containers"][0]["resources"]["limits"]["memory"]
     assert operator["containers"][0]["image"] == before[1]["containers"][0]["image"]
-    installed.wait_for(lambda: is_rolled(installed) and operator_rolled(installed), 90, "both rolled")
-    wait_available(installed)
-    # No roll loop: nothing is written any more.
+    # No roll loop: what is said once is not written again.
     generations = generations_of(installed)
     time.sleep(3)
     assert generations_of(installed) == generations
     patch(installed, dict.fromkeys(installed.get("MetalLB", "metallb", SYSTEM)["spec"]))
     installed.wait_for(lambda: (speaker_spec(installed), operator_spec(installed)) == before, 10, "no trace left")
-    installed.wait_for(lambda: is_rolled(installed) and operator_rolled(installed), 90, "both rolled back")
+    installed.wait_for(lambda: is_rolled(installed) and operator_rolled(installed), 90, "both at rest")
 
 
 def operator_spec(cluster):
@@ -265,6 +263,45 @@ def test_a_missing_right_is_told(installed):
     finally:
         installed.api.patch("Role", "controller", {"rules": role["rules"]}, SYSTEM)
     installed.wait_for(lambda: template_of(installed, "test"), 40, "the override applied after all")
+
+
+SCHEMA = "metallb.io/schema-version"
+
+
+def crd_as(cluster, found, version):
+    """The CRD with another schema and schema version, and a new leader that looks at it."""
+    versions = json.loads(json.dumps(found["spec"]["versions"]))
+    versions[0]["schema"]["openAPIV3Schema"]["description"] = f"of {version}"
+    body = {"metadata": {"annotations": {SCHEMA: version}}, "spec": {"versions": versions}}
+    cluster.api.patch("CustomResourceDefinition", found["metadata"]["name"], body)
+
+
+def test_crds_are_upgraded_and_never_downgraded(lab, installed):
+    """A new leader brings an older CRD up to its own; one of a later operator it leaves alone."""
+    name = "communities.metallb.io"
+    found = installed.get("CustomResourceDefinition", name)
+    own = found["metadata"]["annotations"][SCHEMA]
+
+    def state():
+        crd = installed.get("CustomResourceDefinition", name)
+        return crd["metadata"]["annotations"][SCHEMA], crd["spec"]["versions"]
+
+    try:
+        crd_as(installed, found, "0")
+        installed.signal_container(lab.wait(lab.leader, 20, "a leader"), signal.SIGTERM)
+        installed.wait_for(lambda: state() == (own, found["spec"]["versions"]), 20, "the CRD upgraded")
+        wait_installed(installed)
+        crd_as(installed, found, "99")
+        newer = state()
+        old = lab.wait(lab.leader, 20, "a leader")
+        installed.signal_container(old, signal.SIGTERM)
+        installed.wait_for(lambda: (lab.leader() or old)["pod"] != old["pod"], 20, "a new leader")
+        wait_available(installed)
+        time.sleep(1)
+        assert state() == newer
+    finally:
+        body = {"metadata": {"annotations": {SCHEMA: own}}, "spec": {"versions": found["spec"]["versions"]}}
+        installed.api.patch("CustomResourceDefinition", name, body)
 
 
 def test_removed_and_back(lab, installed):
