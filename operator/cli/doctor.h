@@ -26,6 +26,7 @@ enum doctor_fact {
 	FACT_EVENTS,   /* of our namespace */
 	FACT_REASONS,  /* events AllocationFailed, of the cluster */
 	FACT_POOLS,
+	FACT_METALLBS,
 	FACT_STATES, /* ConfigurationStates */
 	FACT_KUBE_PROXY,
 	FACT_WEBHOOK, /* its configuration */

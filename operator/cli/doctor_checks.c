@@ -28,6 +28,7 @@ const char *const doctor_fact_names[FACT_COUNT] = {
 	[FACT_EVENTS] = "events",
 	[FACT_REASONS] = "reasons",
 	[FACT_POOLS] = "pools",
+	[FACT_METALLBS] = "metallbs",
 	[FACT_STATES] = "states",
 	[FACT_KUBE_PROXY] = "kube-proxy",
 	[FACT_WEBHOOK] = "webhook",
@@ -102,14 +103,23 @@ static json_object *find(json_object *list, const char *name)
 	return NULL;
 }
 
-static bool has_condition(json_object *o, const char *type)
+/* The condition when it is True, else NULL. */
+static json_object *true_condition(json_object *o, const char *type)
 {
 	json_object *list = kube_json_get(kube_json_get(o, "status"), "conditions");
 
-	for (size_t i = 0; i < doctor_count(list); i++)
-		if (strcmp(kube_json_str(doctor_item(list, i), "type"), type) == 0)
-			return strcmp(kube_json_str(doctor_item(list, i), "status"), "True") == 0;
-	return false;
+	for (size_t i = 0; i < doctor_count(list); i++) {
+		json_object *c = doctor_item(list, i);
+
+		if (strcmp(kube_json_str(c, "type"), type) == 0)
+			return strcmp(kube_json_str(c, "status"), "True") == 0 ? c : NULL;
+	}
+	return NULL;
+}
+
+static bool has_condition(json_object *o, const char *type)
+{
+	return true_condition(o, type) != NULL;
 }
 
 /* ---- CRDs ---- */
@@ -310,6 +320,31 @@ static void check_programs(struct doctor *d)
 	check_program(d, FACT_DAEMONSETS, RIVAL_OUR_SPEAKER, "speaker");
 }
 
+/* What the operator says about the speakers in the MetalLB resource. */
+static void check_rollout(struct doctor *d)
+{
+	json_object *list = doctor_need(d, FACT_METALLBS), *c;
+
+	if (!list)
+		return;
+	if (doctor_count(list) == 0)
+		doctor_say(d, NOTE, "kubectl apply -f config/samples/metallb.yaml",
+			   "there is no MetalLB resource: the operator keeps no speakers");
+	for (size_t i = 0; i < doctor_count(list); i++) {
+		json_object *o = doctor_item(list, i);
+		const char *name = kube_meta_str(o, "name");
+
+		if ((c = true_condition(o, "Degraded")))
+			doctor_say(d, BAD, NULL, "MetalLB %s is Degraded: %s", name,
+				   kube_json_str(c, "message"));
+		else if ((c = true_condition(o, "Progressing")))
+			doctor_say(d, NOTE, NULL, "MetalLB %s is Progressing: %s", name,
+				   kube_json_str(c, "message"));
+		else
+			doctor_say(d, OK, NULL, "MetalLB %s is as it should be", name);
+	}
+}
+
 static void check_leader(struct doctor *d)
 {
 	json_object *lease = doctor_need(d, FACT_LEASE);
@@ -484,6 +519,7 @@ bool doctor_check(const struct doctor_facts *f, struct json_object *findings)
 	} checks[] = {
 		{"crds", check_crds},
 		{"programs", check_programs},
+		{"rollout", check_rollout},
 		{"leader", check_leader},
 		{"webhook", check_webhook},
 		{"rights", check_rights},

@@ -311,6 +311,7 @@ static void ask_all(struct gather *g)
 	ask_list(g, FACT_EVENTS, &kube_events, ns, NULL);
 	ask_list(g, FACT_REASONS, &kube_events, NULL, "reason=AllocationFailed");
 	ask_list(g, FACT_POOLS, &kube_ipaddresspools, ns, NULL);
+	ask_list(g, FACT_METALLBS, &kube_metallbs, ns, NULL);
 	ask_list(g, FACT_STATES, &kube_configurationstates, ns, NULL);
 	ask_object(g, FACT_KUBE_PROXY, &kube_configmaps, KUBE_PROXY_NS, KUBE_PROXY_CONFIG);
 	ask_object(g, FACT_WEBHOOK, &kube_validating_webhooks, NULL, WEBHOOK_CONFIGURATION);

@@ -56,11 +56,12 @@ def workload(kind, name, namespace, image, **spec):
 
 
 def test_a_good_cluster_is_well(cluster):
-    cluster.wait_for(lambda: examine(cluster)[1]["webhook"][0][0] == "ok", 30, "the webhook answering")
+    for check in ("webhook", "rollout"):
+        cluster.wait_for(lambda c=check: examine(cluster)[1][c][0][0] == "ok", 30, f"{check} well")
     status, found = examine(cluster)
     assert status == 0, found
-    for check in ("crds", "programs", "leader", "rights", "metallb", "other-controllers", "gossip", "node-addresses",
-                  "clocks", "configuration", "services"):
+    for check in ("crds", "programs", "rollout", "leader", "rights", "metallb", "other-controllers", "gossip",
+                  "node-addresses", "clocks", "configuration", "services"):
         assert found[check][0][0] == "ok", (check, found[check])
     assert found["kube-proxy"] == [("unknown", "not checked: the server does not have it")]
     status, text = run_doctor(cluster)
