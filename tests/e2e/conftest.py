@@ -71,7 +71,7 @@ def lab(cluster):
 def pytest_runtest_makereport(item, call):
     outcome = yield
     report = outcome.get_result()
-    cluster = item.funcargs.get("cluster") or getattr(item.funcargs.get("lab"), "cluster", None)
+    cluster = item.funcargs.get("cluster") or item.funcargs.get("bare") or getattr(item.funcargs.get("lab"), "cluster", None)
     if report.failed and cluster is not None and cluster.state is not None:
         for title, text in _evidence(cluster):
             report.sections.append((title, text))
