@@ -123,10 +123,7 @@ static struct parked *park(struct list *list, const struct webhook_path *p, stru
 
 static void unpark(struct parked *parked)
 {
-	const struct list *before = parked->link.prev;
-
 	list_del(&parked->link);
-	assert(before->next != &parked->link);
 	free(parked);
 }
 
@@ -251,7 +248,9 @@ static void on_resume(struct ev_loop *loop, ev_timer *t, int events)
 		const struct webhook_path *p = parked->path;
 		struct serve_request *r = parked->request;
 
-		unpark(parked);
+		list_del(&parked->link);
+		assert(w->parked.next != &parked->link);
+		free(parked);
 		judge_first(r, p);
 	}
 	if (!list_is_empty(&w->parked))

@@ -299,6 +299,22 @@ def test_fresh_install_ten_times(own_cluster):
         remove_all(own_cluster)
 
 
+def check_orphaned_conversion(cluster):
+    """The CRD belongs to nobody: it still wants conversion. What is stored can be read, and one command mends the rest."""
+    peer = {"apiVersion": "metallb.io/v1beta2", "kind": "BGPPeer", "metadata": {"name": "left", "namespace": SYSTEM}}
+    peer["spec"] = {"myASN": 64512, "peerASN": 64513, "peerAddress": "192.0.2.1"}
+    cluster.kubectl("create", "namespace", SYSTEM)
+    cluster.apply(peer)
+    cluster.kubectl("get", "bgppeers.v1beta2.metallb.io", "left", "-n", SYSTEM)
+    code, text = kubectl_try(cluster, "get", "bgppeers.v1beta1.metallb.io", "left", "-n", SYSTEM)
+    assert code != 0 and "conversion webhook" in text
+    patch = '{"spec":{"conversion":{"strategy":"None","webhook":null}}}'
+    cluster.kubectl("patch", "crd", "bgppeers.metallb.io", "--type=merge", "-p", patch)
+    reading = ("get", "bgppeers.v1beta1.metallb.io", "left", "-n", SYSTEM)
+    cluster.wait_for(lambda: kubectl_try(cluster, *reading)[0] == 0, 20, "the old version readable")
+    cluster.kubectl("delete", "bgppeers.v1beta2.metallb.io", "left", "-n", SYSTEM)
+
+
 def test_killed_and_namespace_deleted(own_cluster):
     """kill -9 of all replicas, then the namespace: nothing is left that blocks anybody."""
     own_cluster.kubectl("apply", "-k", DEFAULT)
@@ -322,6 +338,7 @@ def test_killed_and_namespace_deleted(own_cluster):
 
     own_cluster.wait_for(gone, 90, "the namespace gone")
     own_cluster.wait_for(lambda: not policies(own_cluster), 60, "the registration collected")
+    check_orphaned_conversion(own_cluster)
     # the next installation finds a clean cluster
     own_cluster.kubectl("apply", "-k", DEFAULT)
     wait_registered(own_cluster)
