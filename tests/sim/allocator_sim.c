@@ -5,6 +5,9 @@
  *
  *	allocator_sim [--steps N] [--seed N]
  *
+ * Without arguments 8 seeds of 400 steps each; 250,000 steps each of 4 seeds with METALLB_SOAK in
+ * the environment.
+ *
  * Every step is determined by the seed; a failure prints both.
  */
 #include <inttypes.h>
@@ -25,6 +28,8 @@
 #define SETTLE_MAX     2000u
 #define SEEDS_PER_RUN  8u
 #define STEPS_PER_SEED 400u
+#define SOAK_SEEDS     4u /* one of them plain MetalLB */
+#define SOAK_STEPS     250000u
 
 /* A Service as the API server has it. */
 struct slot {
@@ -647,7 +652,9 @@ int main(int argc, char **argv)
 		printf("seed %" PRIu64 ": all steps hold\n", seed);
 		return 0;
 	}
-	for (seed = 1; seed <= SEEDS_PER_RUN; seed++)
-		run_seed(seed, STEPS_PER_SEED);
+	bool soak = getenv("METALLB_SOAK") != NULL;
+
+	for (seed = 1; seed <= (soak ? SOAK_SEEDS : SEEDS_PER_RUN); seed++)
+		run_seed(seed, soak ? SOAK_STEPS : STEPS_PER_SEED);
 	return 0;
 }
