@@ -229,6 +229,15 @@ static void judge_rollout(const struct install_facts *f, struct install_verdict 
 			   done ? "running again" : "being put back: ", done ? "" : f->image);
 		return;
 	}
+	if (done && f->frr_missing) {
+		degrade(v, "FRRConfigurationMissing");
+		buf_add_str(
+			&v->message,
+			"no BGP session runs: the API server has no FRRConfiguration "
+			"(frrk8s.metallb.io/v1beta1); install frr-k8s, or set spec.bgpBackend to "
+			"native or frr");
+		return;
+	}
 	if (done) {
 		v->state = INSTALL_AVAILABLE;
 		v->reason = f->rollback_asked ? "RolledBackOnRequest" : "Available";

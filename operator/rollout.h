@@ -45,6 +45,7 @@ struct install_facts {
 	/* The previous speaker runs again: by itself after a stall, or on request. */
 	bool rolled_back, rollback_asked;
 	const char *failed_image, *image; /* of the speaker */
+	bool frr_missing;                 /* the backend is frr-k8s, and that is not installed */
 	const char *note;                 /* an advice that is no failure, or "" */
 };
 

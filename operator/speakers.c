@@ -28,6 +28,14 @@ static void free_value(void *value)
 	json_object_put(value);
 }
 
+/* Whether it is there is all that counts. */
+static void *decode_nothing(struct json_object *o, struct err *err)
+{
+	(void)o;
+	(void)err;
+	return xstrdup("");
+}
+
 struct speakers_watch *speakers_watch_of(struct speakers *s, const struct kube_resource *resource,
 					 const char *name)
 {
@@ -134,6 +142,16 @@ static void watch_all(struct speakers *s)
 		.user = s,
 	};
 
+	struct kube_informer_spec frr = {
+		.sources = {{&kube_crds, decode_nothing}},
+		.n_sources = 1,
+		.field_selector = "metadata.name=frrconfigurations.frrk8s.metallb.io",
+		.free_value = free,
+		.on_change = on_change,
+		.on_synced = on_synced,
+		.user = s,
+	};
+
 	watch(s, &kube_deployments, o->deployment);
 	watch(s, &kube_daemonsets, RENDER_SPEAKER);
 	watch(s, &kube_configmaps, SPEAKERS_EXCLUDE);
@@ -150,6 +168,16 @@ static void watch_all(struct speakers *s)
 		watch(s, &render_service_monitors, "speaker-monitor");
 	}
 	s->pods = kube_informer_new(s->spec.client, &pods);
+	s->frr_crd = kube_informer_new(s->spec.client, &frr);
+}
+
+bool speakers_lack_frr(const struct speakers *s, const struct metallb *m)
+{
+	const char *backend = render_backend(m, s->spec.options->bgp_type);
+
+	return strncmp(backend, "frr-k8s", strlen("frr-k8s")) == 0 &&
+	       kube_informer_is_synced(s->frr_crd) &&
+	       kube_store_count(kube_informer_store(s->frr_crd)) == 0;
 }
 
 static void fail(struct speakers *s, const char *text)
@@ -302,6 +330,7 @@ struct speakers *speakers_free(struct speakers *s)
 		free(s->watches[i].selector);
 	}
 	kube_informer_free(s->pods);
+	kube_informer_free(s->frr_crd);
 	crds_free(s->crds);
 	free(s->image);
 	free(s->pull_secrets);

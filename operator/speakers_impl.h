@@ -42,7 +42,8 @@ struct speakers {
 	struct ev_loop *loop;
 	struct speakers_watch watches[SPEAKERS_WATCHES_MAX];
 	size_t n_watches;
-	struct kube_informer *pods; /* of struct speaker_pod */
+	struct kube_informer *pods;    /* of struct speaker_pod */
+	struct kube_informer *frr_crd; /* the CRD of frr-k8s, or nothing */
 	struct crds *crds;
 	char *image, *pull_secrets; /* NULL until our own pod is known */
 
@@ -85,6 +86,8 @@ void speakers_on_failure(struct speakers *s, const struct kube_result *result, u
 bool speakers_may_write(const struct speakers *s);
 bool speakers_is_stalled(const struct speakers *s, usec_t now);
 const char *speakers_image_of(struct json_object *daemonset);
+/* The backend is frr-k8s, and the CRD of that is not there. */
+bool speakers_lack_frr(const struct speakers *s, const struct metallb *m);
 
 /* speakers_steps.c: start the next thing to do; false: there is nothing. */
 bool speakers_advance(struct speakers *s, usec_t now);

@@ -93,6 +93,7 @@ static bool write_main(struct speakers *s, const struct setting *set, usec_t now
 			.failed_image = s->image ? s->image : "",
 			.image = speakers_image_of(
 				speakers_live(s, &kube_daemonsets, RENDER_SPEAKER)),
+			.frr_missing = speakers_lack_frr(s, set->metallb),
 			.note = note(s, set),
 		},
 		&v);

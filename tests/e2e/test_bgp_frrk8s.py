@@ -129,12 +129,20 @@ def test_reason_where_frr_k8s_is_missing(backend, lab):
     lab.wait(told, 20, "an event of each node")
     text = lab.cluster.kubectl("describe", "bgppeer", "tor", "-n", SYSTEM)
     assert "install frr-k8s, or choose the backend native or frr" in text
+    lab.wait(lambda: "install frr-k8s, or set spec.bgpBackend" in degraded(lab), 20, "the MetalLB resource says so")
     lines = [line for _, line in lab.log_lines("speaker-") if isinstance(line, dict)]
     assert any(line["msg"] == "FRRConfiguration cannot be written" for line in lines)
     crd_apply(lab.cluster)
     found = wait_specs(lab, neighbor_of, "an object of each node", timeout=50)
     for node, spec in found.items():
         assert spec == wanted_spec(node, "192.0.2.1", [], {}, {})
+    lab.wait(lambda: degraded(lab) == "", 20, "the MetalLB resource has nothing to say")
+
+
+def degraded(lab):
+    """Why the MetalLB resource is Degraded; "" when it is not."""
+    conditions = lab.api.get("MetalLB", "metallb", SYSTEM).get("status", {}).get("conditions", [])
+    return next((c["message"] for c in conditions if (c["type"], c["status"]) == ("Degraded", "True")), "")
 
 
 def test_object_of_each_node(served, lab):
