@@ -35,7 +35,11 @@
 #define USER_TIMEOUT_MS  30000 /* sent bytes not acknowledged for so long: the peer is gone */
 #define CONNECTIONS_KEPT (2 * HTTP_BUSY_MAX) /* as many as HTTP/1.1 needs at once, and streams */
 #define SPARE_HANDLES    32
-#define RECV_BUFFER      (8 << 10)
+/*
+ * libcurl 7.88 copies a whole HTTP/2 frame, up to 16 KB, into this buffer without looking at its
+ * size. A handle serves both kinds of requests in turn, so all get one that is large enough.
+ */
+#define RECV_BUFFER (32 << 10)
 
 enum pool_kind { POOL_REQUESTS, POOL_STREAMS, POOL_KINDS };
 
