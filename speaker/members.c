@@ -132,6 +132,8 @@ static bool config_make(struct members *m, struct swim_config *cfg, struct err *
 	*cfg = o->ml_wan_config && !settings ? swim_config_wan() : swim_config_lan();
 	if (settings && !gossip_config_parse(settings, len, cfg, err))
 		return err_wrap(err, "%s", SETTINGS_FILE);
+	if (settings)
+		log_info("gossip: settings", "file", SETTINGS_FILE, NULL);
 	if (strlen(o->node_name) > SWIM_NAME_MAX)
 		return err_set(err, "--node-name is longer than %d bytes", SWIM_NAME_MAX);
 	memcpy(cfg->name, o->node_name, strlen(o->node_name) + 1);

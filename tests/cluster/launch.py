@@ -130,9 +130,13 @@ def place(root, target):
 def fill_root(spec, root):
     for target, source in sorted(spec["files"].items()):
         bind(source, place(root, target), read_only=True)
-    # A volume may lie inside another one: the outer first.
-    for volume in sorted(spec["volumes"], key=lambda volume: volume["target"]):
-        bind(volume["source"], place(root, volume["target"]), volume["readOnly"])
+    # A volume may lie inside another one: the outer first, and not read-only before the place of the inner is made.
+    volumes = sorted(spec["volumes"], key=lambda volume: volume["target"])
+    for volume in volumes:
+        bind(volume["source"], place(root, volume["target"]))
+    for volume in volumes:
+        if volume["readOnly"]:
+            mount(None, place(root, volume["target"]), flags=MS_BIND | MS_REMOUNT | MS_RDONLY)
 
 
 def enter_root(root, read_only):
