@@ -9,6 +9,7 @@
  * Service and not its addresses, so for an address that a Service got while this speaker looked on,
  * they count only after SETTLED.
  */
+#include <assert.h>
 #include <string.h>
 
 #include "metallb/log.h"
@@ -173,6 +174,7 @@ void firstuse_judge(struct firstuse *f, const char *service, struct arena *a,
 	for (size_t i = 0; i < l2->n_ips; i++) {
 		struct use *u = use_find(s, &l2->ips[i].ip);
 
+		assert(u);
 		use_step(f, s, u, &l2->ips[i], l2->refuse_conflict);
 		if (!l2->refuse_conflict || u->state == USE_KNOWN)
 			ips[n++] = l2->ips[i];
@@ -266,6 +268,7 @@ void firstuse_probed(struct firstuse *f, const struct responder_probe *p)
 			table_find(&f->services, ((const struct uses *)list->items[0])->service);
 		struct use *u = use_find(s, &p->ip);
 
+		assert(u);
 		if (p->taken) {
 			use_taken(f, s, u, p);
 		} else {

@@ -9,6 +9,9 @@
 
 #include <cmocka.h>
 #include <linux/if.h>
+#include <linux/if_arp.h>
+#include <linux/if_link.h>
+#include <linux/rtnetlink.h>
 
 #include "metallb/arena.h"
 #include "metallb/xalloc.h"
@@ -219,13 +222,192 @@ static void test_cut(void **state)
 	recording_close(&r);
 }
 
+/* ---- kinds of interfaces that the kernel of a test machine may lack, as rtnetlink(7) tells ----
+ */
+
+struct device {
+	unsigned ifindex;
+	const char *name, *kind, *slave_kind; /* kinds may be NULL */
+	unsigned flags, lower, master;        /* 0: none */
+	uint16_t hardware;                    /* 0: Ethernet */
+};
+
+static size_t attribute(uint8_t *at, uint16_t type, const void *value, size_t n)
+{
+	struct rtattr head = {.rta_len = (unsigned short)RTA_LENGTH(n), .rta_type = type};
+
+	memcpy(at, &head, sizeof(head));
+	memcpy(at + RTA_LENGTH(0), value, n);
+	return RTA_SPACE(n);
+}
+
+/* IFLA_LINKINFO with the kinds, and data that means nothing here. */
+static size_t link_info(uint8_t *at, const struct device *d)
+{
+	uint8_t nested[256] = {0};
+	const uint32_t data[4] = {10, 0, 1, 2};
+	size_t n = 0;
+
+	if (d->kind) {
+		n += attribute(nested + n, IFLA_INFO_KIND, d->kind, strlen(d->kind) + 1);
+		n += attribute(nested + n, IFLA_INFO_DATA, data, sizeof(data));
+	}
+	if (d->slave_kind) {
+		n += attribute(nested + n, IFLA_INFO_SLAVE_KIND, d->slave_kind,
+			       strlen(d->slave_kind) + 1);
+		n += attribute(nested + n, IFLA_INFO_SLAVE_DATA, data, sizeof(data));
+	}
+	return n ? attribute(at, IFLA_LINKINFO, nested, n) : 0;
+}
+
+static bool device_tell(struct links *links, const struct device *d)
+{
+	uint8_t msg[1024] = {0};
+	const uint8_t mac[6] = {2, 0, 0, 0, 0, (uint8_t)d->ifindex};
+	struct ifinfomsg info = {.ifi_type = d->hardware ? d->hardware : ARPHRD_ETHER,
+				 .ifi_index = (int)d->ifindex,
+				 .ifi_flags = d->flags};
+	size_t n = NLMSG_LENGTH(sizeof(info));
+	const uint8_t *p = msg;
+	struct nl_event e;
+	const char *reason;
+
+	memcpy(msg + NLMSG_LENGTH(0), &info, sizeof(info));
+	n += attribute(msg + n, IFLA_IFNAME, d->name, strlen(d->name) + 1);
+	n += attribute(msg + n, IFLA_ADDRESS, mac, sizeof(mac));
+	if (d->lower)
+		n += attribute(msg + n, IFLA_LINK, &d->lower, sizeof(d->lower));
+	if (d->master)
+		n += attribute(msg + n, IFLA_MASTER, &d->master, sizeof(d->master));
+	n += link_info(msg + n, d);
+	struct nlmsghdr head = {.nlmsg_len = (uint32_t)n, .nlmsg_type = RTM_NEWLINK};
+
+	memcpy(msg, &head, sizeof(head));
+	assert_true(netlink_parse(&p, &n, &e, &reason));
+	assert_null(reason);
+	assert_int_equal(n, 0);
+	return links_apply(links, &e);
+}
+
+static void device_forget(struct links *links, const char *name)
+{
+	struct nl_event e = {.type = NL_LINK_DEL, .ifindex = usable(links, name).ifindex};
+
+	assert_true(links_apply(links, &e));
+}
+
+#define UP      (IFF_UP | IFF_BROADCAST | IFF_MULTICAST | IFF_RUNNING)
+#define CARRIER IFF_LOWER_UP
+
+/* A VLAN stands for itself: used, and its own carrier counts. */
+static void test_vlan(void **state)
+{
+	struct links *links = links_new(NULL, NULL);
+	struct device eth = {2, "eth0", .flags = UP | CARRIER};
+	struct device vlan = {5, "eth0.100", "vlan", .flags = UP | CARRIER, .lower = 2};
+
+	(void)state;
+	assert_true(device_tell(links, &eth));
+	assert_true(device_tell(links, &vlan));
+	assert_false(device_tell(links, &vlan)); /* nothing new */
+	assert_true(usable(links, "eth0").arp && usable(links, "eth0.100").arp);
+	assert_int_equal(usable(links, "eth0.100").mac.b[5], 5);
+	vlan.flags &= ~(unsigned)CARRIER;
+	assert_true(device_tell(links, &vlan));
+	assert_int_equal(usable(links, "eth0.100").ifindex, 0);
+	assert_true(usable(links, "eth0").arp);
+	vlan.flags |= CARRIER;
+	vlan.name = "storage"; /* renamed, with the carrier back */
+	assert_true(device_tell(links, &vlan));
+	assert_int_equal(usable(links, "eth0.100").ifindex, 0);
+	assert_int_equal(usable(links, "storage").ifindex, 5);
+	device_forget(links, "storage");
+	assert_true(usable(links, "eth0").arp);
+	links_free(links);
+}
+
+/* A bond is used and its members are not, whichever of them carries. */
+static void test_bond(void **state)
+{
+	struct links *links = links_new(NULL, NULL);
+	struct device bond = {7, "bond0", "bond", .flags = UP | IFF_MASTER | CARRIER};
+	struct device one = {2, "eth0", NULL, "bond", UP | IFF_SLAVE | CARRIER, .master = 7};
+	struct device two = {3, "eth1", NULL, "bond", UP | IFF_SLAVE | CARRIER, .master = 7};
+
+	(void)state;
+	assert_true(device_tell(links, &one)); /* a member may be told of before its bond */
+	assert_true(device_tell(links, &bond));
+	assert_true(device_tell(links, &two));
+	assert_true(usable(links, "bond0").arp);
+	assert_int_equal(usable(links, "eth0").ifindex + usable(links, "eth1").ifindex, 0);
+	one.flags &= ~(unsigned)CARRIER; /* one cable pulled: nothing changes for the bond */
+	device_tell(links, &one);
+	assert_true(usable(links, "bond0").arp);
+	two.flags &= ~(unsigned)CARRIER;
+	bond.flags &= ~(unsigned)CARRIER;
+	device_tell(links, &two);
+	assert_true(device_tell(links, &bond));
+	assert_int_equal(usable(links, "bond0").ifindex, 0);
+	two.flags |= CARRIER;
+	two.master = 0; /* released: an interface of its own again */
+	two.slave_kind = NULL;
+	assert_true(device_tell(links, &two));
+	assert_true(usable(links, "eth1").arp);
+	links_free(links);
+}
+
+/* A VRF itself does no ARP, and its members are not used, as with MetalLB. */
+static void test_vrf(void **state)
+{
+	struct links *links = links_new(NULL, NULL);
+	struct device vrf = {8, "red", "vrf", .flags = UP | IFF_MASTER | IFF_NOARP | CARRIER};
+	struct device eth = {2, "eth0", .flags = UP | CARRIER};
+	struct arena *a = arena_new();
+
+	(void)state;
+	device_tell(links, &vrf);
+	device_tell(links, &eth);
+	assert_int_equal(usable(links, "red").ifindex, 0);
+	assert_true(usable(links, "eth0").arp);
+	eth.master = 8;
+	eth.slave_kind = "vrf";
+	assert_true(device_tell(links, &eth));
+	assert_int_equal(usable(links, "eth0").ifindex, 0);
+	assert_int_equal(links_names(links, a).n, 2); /* but both are there */
+	eth.master = 0;
+	eth.slave_kind = NULL;
+	assert_true(device_tell(links, &eth));
+	assert_true(usable(links, "eth0").arp);
+	arena_free(a);
+	links_free(links);
+}
+
+/* Tunnels and the like have no Ethernet addresses, whatever else they have. */
+static void test_other_hardware(void **state)
+{
+	static const struct device others[] = {
+		{2, "wg0", "wireguard", .flags = UP | CARRIER, .hardware = ARPHRD_NONE},
+		{3, "tunl0", "ipip", .flags = UP | CARRIER, .hardware = ARPHRD_TUNNEL},
+		{4, "ib0", "ipoib", .flags = UP | CARRIER, .hardware = ARPHRD_INFINIBAND},
+		{5, "kube-ipvs0", "dummy", .flags = IFF_BROADCAST | IFF_NOARP},
+	};
+	struct links *links = links_new(NULL, NULL);
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(others); i++) {
+		assert_true(device_tell(links, &others[i]));
+		assert_int_equal(usable(links, others[i].name).ifindex, 0);
+	}
+	links_free(links);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_events),
-		cmocka_unit_test(test_dump),
-		cmocka_unit_test(test_broken),
-		cmocka_unit_test(test_cut),
+		cmocka_unit_test(test_events), cmocka_unit_test(test_dump),
+		cmocka_unit_test(test_broken), cmocka_unit_test(test_cut),
+		cmocka_unit_test(test_vlan),   cmocka_unit_test(test_bond),
+		cmocka_unit_test(test_vrf),    cmocka_unit_test(test_other_hardware),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
