@@ -19,6 +19,7 @@ struct sessions {
 	const struct config_peer **peers; /* that run here, in the order of their names */
 	size_t n_peers;
 	bool routes_dirty;
+	bool has_extras; /* as last said */
 	enum sessions_mode mode;
 };
 
@@ -137,6 +138,20 @@ struct sessions *sessions_free(struct sessions *s)
 
 /* ---- peers ---- */
 
+/* Whoever hopes for them is told; the sessions do without. */
+static void extras_refuse(struct sessions *s)
+{
+	static const char text[] =
+		"the ConfigMap bgpextras is refused: nothing here takes raw configuration of FRR";
+	bool has = s->an->cfg->bgp_extras[0] != '\0';
+
+	if (has && !s->has_extras)
+		log_error("raw configuration is refused", "error", text, NULL);
+	for (size_t i = 0; has && i < s->n_peers; i++)
+		peer_event_send(s->an, s->peers[i]->name, false, "bgpExtrasRefused", text);
+	s->has_extras = has;
+}
+
 void sessions_set_config(struct sessions *s)
 {
 	const struct config *cfg = s->an->cfg;
@@ -159,6 +174,7 @@ void sessions_set_config(struct sessions *s)
 	free(wanted);
 	if (s->paths)
 		paths_set_peers(s->paths, s->peers, s->n_peers);
+	extras_refuse(s);
 	s->routes_dirty = true;
 	if (s->mode != SESSIONS_ANNOUNCE && !sessions_is_draining(s))
 		status_drained(s->an->status); /* what was waited for may have been a peer of old */

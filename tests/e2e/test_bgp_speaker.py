@@ -292,3 +292,40 @@ def test_wrong_as_is_told_with_both_numbers(frr_backend, lab, router):
     began = time.monotonic()
     wait_sessions(lab, frr)
     assert time.monotonic() - began < 10
+
+
+def peer_events(lab, name, *words):
+    """Messages of events on a BGPPeer that have all these words."""
+    events = [e for e in lab.api.list("Event", SYSTEM) if e["involvedObject"].get("kind") == "BGPPeer"]
+    mine = [e["message"] for e in events if e["involvedObject"]["name"] == name]
+    return [message for message in mine if all(word in message for word in words)]
+
+
+def test_a_peer_that_is_not_up_says_why(lab, router):
+    """Each node tells by an event: refused, no route, a wrong password."""
+    frr = router(families="4", password="right", machine="guarded")
+    nobody = lab.cluster.client("nobody")
+    peer(lab, nobody.ip4, "refused", connectTime="1s")
+    peer(lab, "203.0.113.77", "no-route", connectTime="1s")
+    peer(lab, frr.machine.ip4, "guarded", connectTime="1s", password="wrong")
+    for node in lab.cluster.nodes:
+        for name, words in (("refused", "connection refused"), ("no-route", "no route"), ("guarded", "MD5 password")):
+            lab.wait(lambda: peer_events(lab, name, node.name, words), 40, f"{words} on {node.name}")
+    lab.api.patch("BGPPeer", "guarded", {"spec": {"password": "right"}}, SYSTEM)
+    wait_sessions(lab, frr)
+
+
+def test_raw_frr_configuration_is_refused(lab, router):
+    """The ConfigMap bgpextras is told to have no effect, on each BGPPeer; the sessions go on."""
+    frr = router(families="4")
+    peer(lab, frr.machine.ip4, connectTime="1s")
+    wait_sessions(lab, frr)
+    meta = {"name": "bgpextras", "namespace": SYSTEM}
+    lab.api.create({"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": {"extras": "router bgp 1"}})
+    try:
+        for node in lab.cluster.nodes:
+            lab.wait(lambda: peer_events(lab, "tor", node.name, "bgpextras"), 10, f"refused on {node.name}")
+        assert all(state(frr, node) == ESTABLISHED for node in lab.cluster.nodes)
+        assert all(frr.neighbor(node.plan.ip4)["connectionsDropped"] == 0 for node in lab.cluster.nodes)
+    finally:
+        lab.api.delete("ConfigMap", "bgpextras", SYSTEM)
