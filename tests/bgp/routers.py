@@ -2,8 +2,9 @@
 
 A neighbour is a dict: name, address (of the speaker; "" on an unnumbered interface), interface,
 asn (the speaker's), local (the router's address), families ("4", "6", "46"), password, multihop,
-enh (IPv4 routes with IPv6 next hops), gr, bfd (watch it; FRR: the name of a
-profile, or ""), bfd_restarts (BFD of a restarting speaker may go down). A route comes back as a dict: next_hops, as_path, local_pref,
+enh (IPv4 routes with IPv6 next hops), gtsm (RFC 5082), old (AS numbers of two octets), gr, bfd (watch it;
+FRR: the name of a profile, or ""), bfd_restarts (BFD of a restarting speaker may go down). A route comes
+back as a dict: next_hops, as_path, local_pref,
 communities, large.
 """
 
@@ -103,6 +104,10 @@ class Frr(Router):
                 lines.append(f" neighbor {who} ebgp-multihop 5")
             if n.get("multihop"):
                 lines.append(f" neighbor {who} update-source {n['local']}")
+            if n.get("gtsm"):
+                lines.append(f" neighbor {who} ttl-security hops 1")
+            if n.get("old"):
+                lines.append(f" neighbor {who} dont-capability-negotiate")
             if n.get("enh") and n["address"]:
                 lines.append(f" neighbor {who} capability extended-nexthop")
             if "bfd" in n:
@@ -192,7 +197,9 @@ class Bird(Router):
             lines.append(f"  password \"{n['password']}\";")
         if "bfd" in n:
             lines.append("  bfd on;")
-        lines += [f"  hold time {n.get('hold', 9)};", "  graceful restart on;"]
+        if n.get("gtsm"):
+            lines.append("  ttl security on;")
+        lines += ["  error wait time 1, 2;", f"  hold time {n.get('hold', 9)};", "  graceful restart on;"]
         if "4" in n["families"]:
             enh = " extended next hop;" if n.get("enh") else ""
             lines.append(f"  ipv4 {{ import all; export none;{enh} import table on; }};")
@@ -331,7 +338,7 @@ class Exabgp(Router):
                 lines.append(f"  md5-password {n['password']};")
             if n.get("multihop"):
                 lines.append("  outgoing-ttl 64;")
-            lines.append("  capability { asn4 enable; route-refresh enable;" + (" nexthop enable;" if n.get("enh") else "") + " }")
+            lines.append(f"  capability {{ asn4 {'disable' if n.get('old') else 'enable'}; route-refresh enable;" + (" nexthop enable;" if n.get("enh") else "") + " }")
             lines.append("  family {" + "".join(f" ipv{f} unicast;" for f in n["families"]) + " }")
             if n.get("enh"):
                 lines.append("  nexthop { ipv4 unicast ipv6; }")

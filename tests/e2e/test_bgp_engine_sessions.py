@@ -217,3 +217,54 @@ def test_ten_thousand_routes(lab):
     matrix.router.wait_route("10.100.39.15/32", timeout=30)
     status = matrix.probe.status(cell.name)
     assert status["announced"] == 10000 and status["updates_sent"] < 20
+
+
+@pytest.mark.parametrize("kind, my_asn", [("frr", 64512), ("exabgp", 4200000001)])
+def test_router_without_four_octet_as_numbers(lab, kind, my_asn):
+    """What does not fit is AS_TRANS in its path, and AS4_PATH says what it stands for."""
+    matrix, cell = lab(kind, start=False)
+    matrix.router.neighbors[0].update(old=True, asn=my_asn if my_asn < 65536 else 23456)
+    matrix.router.start()
+    up(matrix, cell, my_asn=my_asn)
+    route = matrix.router.wait_route(cell.prefixes[0])
+    assert route["as_path"] == str(my_asn)
+    assert route["communities"] == {"65000:1"}
+
+
+@pytest.mark.parametrize("kind", ["frr", "bird"])
+def test_ttl_security(lab, kind):
+    """RFC 5082 on both sides; a session of ours without it does not last."""
+    matrix, cell = lab(kind, start=False)
+    matrix.router.neighbors[0]["gtsm"] = True
+    matrix.router.start()
+    timers = {"hold": "3s", "keepalive": "1s"}
+    matrix.probe.peers({**cell.peer(), **timers})
+    wait_for("its end", lambda: any(event["event"] in ("failed", "down") for event in matrix.probe.events), 20)
+    up(matrix, cell, gtsm_hops=1, **timers)
+    matrix.router.wait_route(cell.prefixes[0])
+    before = matrix.probe.status(cell.name)["established"]
+    time.sleep(4)
+    status = matrix.probe.status(cell.name)
+    assert status["established"] == before and status["state"] == "Established"
+
+
+@pytest.mark.parametrize("vrf", [pytest.param("blue", marks=pytest.mark.needs_kernel("vrf")), ""])
+def test_session_in_a_vrf(lab, vrf):
+    """Bound to the VRF's device, the session finds its router where the main table leads astray.
+
+    An ordinary interface shows the binding where the kernel has no VRFs.
+    """
+    matrix, cell = lab()
+    if vrf:
+        matrix.here.ip(f"link add {vrf} type vrf table 10", f"link set {vrf} up", f"link set {cell.interface} master {vrf}")
+    matrix.here.ip(
+        "link add astray type veth peer name away",
+        "link set astray up",
+        "link set away up",
+        "address add 10.99.99.1/24 dev astray",
+        f"route add {cell.theirs4}/32 dev astray",
+    )
+    matrix.probe.peers(cell.peer())
+    matrix.probe.wait_event("failed", cell.name, timeout=20)
+    up(matrix, cell, vrf=vrf or cell.interface)
+    matrix.router.wait_route(cell.prefixes[0])
