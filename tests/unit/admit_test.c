@@ -153,6 +153,12 @@ static const struct {
 	{API_IPADDRESSPOOL, REVIEW("v1", "\"operation\":\"CONNECT\""),
 	 ANSWER("v1", REFUSED("400", "BadRequest",
 			      "request.operation: \\\"CONNECT\\\" is not handled here"))},
+	{API_IPADDRESSPOOL,
+	 REVIEW("v1", CREATE("{\"apiVersion\":\"metallb.io/v9\",\"kind\":\"IPAddressPool\"," META(
+			      "x") "}")),
+	 ANSWER("v1", REFUSED("400", "BadRequest",
+			      "request.object is a IPAddressPool of metallb.io/v9, not a "
+			      "IPAddressPool"))},
 	{API_IPADDRESSPOOL, REVIEW("v1", CREATE(BFD("f"))),
 	 ANSWER("v1", REFUSED("400", "BadRequest",
 			      "request.object is a BFDProfile of metallb.io/v1beta1, not a "
@@ -199,6 +205,49 @@ static void test_bad_bodies(void **state)
 	assert_true(outcome.allowed);
 }
 
+/* `n` times `piece`, between the other two. */
+static char *repeated(const char *before, const char *piece, size_t n, const char *after)
+{
+	_cleanup_(buf_fini) struct buf b = {0};
+
+	buf_add_str(&b, before);
+	for (size_t i = 0; i < n; i++)
+		buf_add_str(&b, piece);
+	buf_add_str(&b, after);
+	return xstrdup(buf_str(&b));
+}
+
+/* Sizes and bytes that nobody sends in good faith. */
+static void test_absurd_bodies(void **state)
+{
+	char *const bodies[] = {
+		/* nesting, closed or not; a long name of the request; text that is no UTF-8 */
+		repeated("", "[", 100000, ""),
+		repeated("{\"request\":", "{\"a\":", 70, "1"),
+		repeated("{\"apiVersion\":\"admission.k8s.io/v1\",\"kind\":\"AdmissionReview\","
+			 "\"request\":{\"uid\":\"",
+			 "0123456789abcdef", 65536,
+			 "\"," CREATE(POOL("c", "\"10.2.0.0/24\"")) "}}"),
+		repeated("{\"apiVersion\":\"admission.k8s.io/v1\",\"kind\":\"AdmissionReview\","
+			 "\"request\":{\"uid\":\"",
+			 "\xc3\x28\xff", 1, "\"," CREATE(POOL("c", "\"10.2.0.0/24\"")) "}}"),
+		repeated("", "\x01\x02\xfe", 1000, ""),
+		repeated(REVIEW("v1", CREATE(POOL("c", "\"10.2.0.0/24\""))), "}", 1, ""),
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(bodies); i++) {
+		_cleanup_(buf_fini) struct buf out = {0};
+		struct admit_outcome outcome;
+
+		assert_int_equal(admit_review(&snapshot, API_IPADDRESSPOOL, bodies[i],
+					      strlen(bodies[i]), &out, &outcome),
+				 400);
+		assert_in_range(out.len, 1, 1000); /* a reason, not all of it again */
+		free(bodies[i]);
+	}
+}
+
 /* What the next review has to wait for: a write that makes a difference. */
 static void test_changes(void **state)
 {
@@ -237,6 +286,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_reviews),
 		cmocka_unit_test(test_bad_bodies),
+		cmocka_unit_test(test_absurd_bodies),
 		cmocka_unit_test(test_changes),
 	};
 

@@ -523,6 +523,38 @@ static void client_flood(struct client *c)
 		link_close(&held[i]);
 }
 
+/* Noise, ever different: the connection is closed or answered, and the next good request served. */
+static void client_noise(struct client *c)
+{
+	static const char get[] = "GET /who HTTP/1.1\r\nHost: a\r\n\r\n";
+	_cleanup_(buf_fini) struct buf in = {0};
+	uint32_t state = 1;
+	struct link l;
+
+	for (int i = 0; i < 100; i++) {
+		char noise[600];
+
+		for (size_t k = 0; k < sizeof(noise); k++)
+			noise[k] = (char)((state = state * 1664525 + 1013904223) >> 24);
+		/* every other time inside of TLS, where there is TLS */
+		link_open(&l, serve_port(c->s), c->tls && i % 2);
+		CHECK(c, link_connect(&l));
+		link_send(&l, noise, sizeof(noise));
+		if (i % 4 < 2)
+			shutdown(l.fd, SHUT_WR);
+		link_close(&l);
+	}
+	link_open(&l, serve_port(c->s), c->tls);
+	CHECK(c, link_connect(&l));
+	CHECK(c, link_send(&l, get, strlen(get)));
+	link_answer(&l, &in);
+	CHECK(c, answer_status(&in) == 200);
+	link_close(&l);
+	for (int i = 0; i < 100 && serve_connections(c->s) > 0; i++)
+		usleep(20000);
+	CHECK(c, serve_connections(c->s) == 0);
+}
+
 /* Goes away while the handler is at work. */
 static void client_impatient(struct client *c)
 {
@@ -621,6 +653,7 @@ static const struct {
 	{"big", client_big, {0}},
 	{"slow", client_slow, {.head_timeout = SHORT, .body_timeout = SHORT}},
 	{"flood", client_flood, {.max_connections = 8}},
+	{"noise", client_noise, {.head_timeout = SHORT}},
 	{"impatient", client_impatient, {0}},
 };
 
