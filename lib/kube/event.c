@@ -137,6 +137,23 @@ static bool may_retry(const struct job *j, const struct kube_result *result)
 	       (result->status == 0 || result->status == 429 || result->status >= 500);
 }
 
+/* Nobody can write into a namespace that is on its way out, and nobody will read there. */
+static bool ns_is_going(const struct kube_result *result)
+{
+	struct json_object *causes =
+		kube_json_get(kube_json_get(result->body, "details"), "causes");
+
+	if (result->status != 403 || !json_object_is_type(causes, json_type_array))
+		return false;
+	for (size_t i = 0; i < json_object_array_length(causes); i++) {
+		struct json_object *cause = json_object_array_get_idx(causes, i);
+
+		if (strcmp(kube_json_str(cause, "reason"), "NamespaceTerminating") == 0)
+			return true;
+	}
+	return false;
+}
+
 static void on_written(void *user, const struct kube_result *result)
 {
 	struct job *j = user;
@@ -158,6 +175,10 @@ static void on_written(void *user, const struct kube_result *result)
 		job_wait(j, 0);
 	} else if (may_retry(j, result)) {
 		job_wait(j, clock_now() + (RETRY_DELAY << j->tries) + result->retry_after);
+	} else if (ns_is_going(result)) {
+		log_debug("kube: event not written, its namespace goes", "object", e->name,
+			  "reason", e->reason, NULL);
+		job_end(j);
 	} else {
 		log_warn("kube: event not written", "object", e->name, "reason", e->reason, "error",
 			 result->message, NULL);

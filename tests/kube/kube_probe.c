@@ -235,7 +235,7 @@ int main(int argc, char **argv)
 	int code;
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
-	log_set_level(LOG_NONE);
+	log_set_level(getenv("KUBE_PROBE_LOG") ? LOG_WARN : LOG_NONE);
 	config = kube_config_load(&options, &err);
 	loop = ev_default_loop(0);
 	client = config ? kube_client_new(loop, config, "kube-probe", &err) : NULL;

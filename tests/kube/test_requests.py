@@ -140,6 +140,20 @@ def test_event_that_the_server_forgot_is_made_again(api, probe):
 	assert commands == ["POST", "PATCH", "POST"]
 
 
+def test_event_that_is_refused_is_logged_unless_its_namespace_goes(api, probe, monkeypatch):
+	monkeypatch.setenv("KUBE_PROBE_LOG", "1")
+	causes = [{"reason": "NamespaceTerminating", "field": "metadata.namespace"}]
+	for details, logged in (({}, True), ({"causes": causes}, False)):
+		answer = {**status(403, "Forbidden", "no"), "details": details}
+		step = Step(lambda request, answer=answer: request.answer(403, answer), matching=is_event)
+		api.script.append(step)
+		p = probe(api.url, "event", "ns/web", "1")
+		time.sleep(1)
+		lines = p.stop()
+		assert any("event not written" in line for line in lines) == logged, lines
+		assert step not in api.script
+
+
 class Leases:
 	"""Just enough of the Lease API: optimistic concurrency over one object."""
 
