@@ -19,11 +19,23 @@ bool render_is_unmanaged(struct json_object *live)
 	return strcmp(render_annotation(live, RENDER_UNMANAGED), "true") == 0;
 }
 
+/* Items of a list come without apiVersion and kind. */
+static bool covers(struct json_object *live, struct json_object *want)
+{
+	json_object_object_foreach(want, key, value)
+	{
+		if (strcmp(key, "apiVersion") != 0 && strcmp(key, "kind") != 0 &&
+		    !json_covers(kube_json_get(live, key), value))
+			return false;
+	}
+	return true;
+}
+
 enum render_drift render_compare(const struct render_object *want, struct json_object *live)
 {
 	struct json_object *have = kube_json_get(live, "spec");
 
-	if (!live || !json_covers(live, want->json))
+	if (!live || !covers(live, want->json))
 		return DRIFT_FIELDS;
 	return json_has_more(have, kube_json_get(want->json, "spec")) ? DRIFT_MORE : DRIFT_NONE;
 }

@@ -12,10 +12,9 @@
 #include "metallb/xalloc.h"
 #include "operator/speakers_impl.h"
 
-#define POD_DELAY      (200 * USEC_PER_MSEC) /* many pods change together */
-#define CONFLICT_DELAY (300 * USEC_PER_MSEC)
-#define BACKOFF_MIN    (1 * USEC_PER_SEC)
-#define BACKOFF_MAX    (30 * USEC_PER_SEC)
+#define POD_DELAY   (200 * USEC_PER_MSEC) /* many pods change together */
+#define BACKOFF_MIN (1 * USEC_PER_SEC)
+#define BACKOFF_MAX (30 * USEC_PER_SEC)
 
 static void *decode(struct json_object *o, struct err *err)
 {
@@ -217,7 +216,7 @@ static bool is_synced(struct speakers *s)
 void speakers_on_failure(struct speakers *s, const struct kube_result *result, usec_t now)
 {
 	if (result->status == 409) { /* what it was made from is on its way to us */
-		s->retry_at = now + CONFLICT_DELAY;
+		s->retry_at = now + SPEAKERS_CONFLICT_DELAY;
 		return;
 	}
 	fail(s, result->message);

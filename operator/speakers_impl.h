@@ -19,10 +19,11 @@
  * resource later means it. */
 #define SPEAKERS_MARK "metallb.io/default-resource"
 /* On the DaemonSet: take all announcements back. Ours says "operator", a person something else. */
-#define SPEAKERS_WITHDRAW      "metallb.io/withdraw"
-#define SPEAKERS_REMOVAL       "operator"
-#define SPEAKERS_WITHDRAW_TIME (20 * USEC_PER_SEC)
-#define SPEAKERS_EXCLUDE       "metallb-excludel2"
+#define SPEAKERS_WITHDRAW       "metallb.io/withdraw"
+#define SPEAKERS_REMOVAL        "operator"
+#define SPEAKERS_WITHDRAW_TIME  (20 * USEC_PER_SEC)
+#define SPEAKERS_CONFLICT_DELAY (300 * USEC_PER_MSEC)
+#define SPEAKERS_EXCLUDE        "metallb-excludel2"
 
 /* One object that we look after, in an informer of its own. */
 struct speakers_watch {
@@ -49,6 +50,7 @@ struct speakers {
 
 	struct kube_call *call; /* one step at a time */
 	struct speakers_watch *applying;
+	bool replacing; /* the step is a JSON patch that tests the version it was made from */
 	ev_timer timer;
 	char *failure; /* of the last step; NULL: none */
 	bool forbidden;

@@ -25,7 +25,12 @@ void speakers_on_step(void *user, const struct kube_result *result)
 
 	s->call = NULL;
 	s->applying = NULL;
-	if (!result->ok && result->status != 404) {
+	bool replaced = s->replacing;
+
+	s->replacing = false;
+	if (result->status == 422 && replaced) { /* it has changed since */
+		s->retry_at = clock_now() + SPEAKERS_CONFLICT_DELAY;
+	} else if (!result->ok && result->status != 404) {
 		speakers_on_failure(s, result, clock_now());
 	} else if (w && result->ok) {
 		generation = kube_json_get(kube_json_get(result->body, "metadata"), "generation");
@@ -117,8 +122,10 @@ static bool is_as_applied(const struct speakers_watch *w, const char *sum, struc
 	struct json_object *generation =
 		kube_json_get(kube_json_get(live, "metadata"), "generation");
 
-	return w->generation > 0 && json_object_get_int64(generation) == w->generation &&
-	       strcmp(w->sum, sum) == 0 && strcmp(render_annotation(live, RENDER_SUM), sum) == 0;
+	if (strcmp(w->sum, sum) != 0 || strcmp(render_annotation(live, RENDER_SUM), sum) != 0)
+		return false;
+	return strcmp(w->version, kube_meta_str(live, "resourceVersion")) == 0 ||
+	       (w->generation > 0 && json_object_get_int64(generation) == w->generation);
 }
 
 /* Versions are opaque, but every server that we know counts upwards. */
@@ -158,6 +165,7 @@ static bool settle(struct speakers *s, const struct render_object *want)
 	}
 	log_info("removing what was added", "kind", want->resource->kind, "name", want->name, NULL);
 	render_replace(want, live, &patch);
+	s->replacing = true;
 	s->call = kube_client_patch(s->spec.client, &ref, KUBE_PATCH_JSON, buf_str(&patch), &force,
 				    speakers_on_step, s);
 	return true;

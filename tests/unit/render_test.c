@@ -311,6 +311,7 @@ static void test_drift(void **state)
 	} cases[] = {
 		{"metadata/uid", "\"1\"", DRIFT_NONE},
 		{"status", "{}", DRIFT_NONE},
+		{"kind", NULL, DRIFT_NONE}, /* as in lists */
 		{"spec/template/spec/dnsPolicy", "\"ClusterFirst\"", DRIFT_NONE},
 		{"spec/template/spec/containers/0/ports/0/hostPort", "9120", DRIFT_NONE},
 		{"spec/template/metadata/annotations/kubectl.kubernetes.io", "\"x\"", DRIFT_NONE},
