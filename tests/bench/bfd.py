@@ -50,12 +50,18 @@ def setup(intervals):
     lab.frr(text)
     lab.probe.sessions(*wanted)
 
+    settle(lab, intervals)
+    return lab
+
+
+def settle(lab, intervals):
+    """Waits until all are up at the agreed pace."""
+
     def settled():
         got = lab.probe.status()["peers"]
         return all(p["state"] == "up" and p["detection_us"] == 3000 * ms for p, ms in zip(got, intervals))
 
-    wait_for("all sessions up", settled, 60)
-    return lab
+    wait_for("all sessions up", settled, 60, every=0.2)
 
 
 def detection(cuts):
@@ -72,8 +78,7 @@ def detection(cuts):
                 assert event["event"] == "down", event
                 found[event["peer"]].append(event["at_us"] / 1000 - began * 1000)
             heal()
-            wait_for("up", lambda: all(p["detection_us"] == 3000 * ms for p, ms in
-                                       zip(lab.probe.status()["peers"], INTERVALS_MS)), every=0.2)
+            settle(lab, INTERVALS_MS)
     finally:
         lab.close()
     for ms, values in zip(INTERVALS_MS, found.values()):

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from tests.bgp.routers import ASN, Frr
+from tests.bgp.routers import ASN, Bird, Frr
 from tests.e2e.lab import SYSTEM, pod_ready
 from tests.e2e.test_bgp_speaker import (
     MY_ASN,
@@ -122,6 +122,31 @@ def test_dead_path_takes_the_routes_at_once(lab, router):
     assert established(frr, node) > before
     assert established(frr, other) == others
     check_metric(lab, f'metallb_bfd_session_up{{peer="{frr.machine.ip4}",vrf="default"}} 1')
+
+
+def test_bird(lab):
+    """The same with BIRD: a path that dies and lives again."""
+    node, machine = lab.cluster.nodes[1], lab.cluster.client("bfd-bird")
+    neighbor = {"address": node.plan.ip4, "local": machine.ip4, "asn": MY_ASN, "families": "4", "hold": 90, "bfd": ""}
+    bird = Bird(machine.ns, [neighbor], bfd='interface "*" { interval 100 ms; multiplier 3; };')
+    bird.start()
+    try:
+        lab.custom("BFDProfile", "fast", PROFILE)
+        selector = [{"matchLabels": {"kubernetes.io/hostname": node.name}}]
+        peer(lab, machine.ip4, name="bird", bfdProfile="fast", connectTime="1s", nodeSelectors=selector)
+        (address,) = serve(lab, [POOL4], "SingleStack")
+        bird.wait_route(host_prefix(address))
+        lab.wait(lambda: bird.bfd_session(node.plan.ip4).get("status") == "up", 10, "BFD")
+        heal = lose(machine.ns, f"ip saddr {node.plan.ip4} udp dport 3784")
+        try:
+            bird.wait_no_route(host_prefix(address))
+            lab.wait(lambda: told(lab, "bfdDown", "bird"), 5, "the reason in the log")
+        finally:
+            heal()
+        bird.wait_route(host_prefix(address))
+        lab.wait(lambda: bird.bfd_session(node.plan.ip4).get("status") == "up", 10, "BFD again")
+    finally:
+        bird.close()
 
 
 def test_changes_without_a_flap(lab, router):
