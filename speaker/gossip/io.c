@@ -398,6 +398,33 @@ static int bind_socket(const struct swim_config *cfg, int type, int *out)
 	return 0;
 }
 
+/*
+ * Bound to every address: advertise the one that packets to elsewhere would come from. Nothing is
+ * sent.
+ */
+static int own_address(const struct ip *bound, struct ip *out)
+{
+	struct ip elsewhere;
+	struct sockaddr_storage ss;
+	socklen_t len = sizeof(ss);
+	uint16_t port;
+	int r = 0;
+
+	ip_parse(bound->family == IP_V4 ? "192.0.2.1" : "2001:db8::1", &elsewhere);
+	int fd = socket(bound->family == IP_V4 ? AF_INET : AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	if (fd < 0)
+		return -errno;
+	len = to_sockaddr(&elsewhere, 9, &ss);
+	if (connect(fd, (struct sockaddr *)&ss, len) < 0)
+		r = -errno;
+	len = sizeof(ss);
+	if (r == 0 && getsockname(fd, (struct sockaddr *)&ss, &len) < 0)
+		r = -errno;
+	close(fd);
+	return r == 0 && !from_sockaddr(&ss, out, &port) ? -EAFNOSUPPORT : r;
+}
+
 static void gossip_freep(struct gossip **g)
 {
 	*g = gossip_free(*g);
@@ -425,7 +452,15 @@ int gossip_new(struct ev_loop *loop, const struct swim_config *cfg,
 			cfg->port, strerror(-r));
 		return r;
 	}
-	g->swim = swim_new(cfg, &random_system, clock_now());
+	struct swim_config own = *cfg;
+
+	r = ip_is_unspecified(&cfg->addr) ? own_address(&cfg->addr, &own.addr) : 0;
+	if (r < 0) {
+		err_set(err, "gossip: no address to advertise for %s: %s",
+			ip_format(&cfg->addr, addr), strerror(-r));
+		return r;
+	}
+	g->swim = swim_new(&own, &random_system, clock_now());
 	ev_io_init(&g->udp_io, on_udp, g->udp, EV_READ);
 	ev_io_init(&g->tcp_io, on_accept, g->tcp, EV_READ);
 	g->udp_io.data = g->tcp_io.data = g->timer.data = g;

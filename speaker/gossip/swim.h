@@ -33,7 +33,7 @@
 /* memberlist's settings under memberlist's names; times in microseconds. */
 struct swim_config {
 	char name[SWIM_NAME_MAX + 1];
-	struct ip addr; /* advertised */
+	struct ip addr; /* bound and advertised; not 0.0.0.0 or :: for the engine itself */
 	uint16_t port;  /* bound and advertised */
 	char label[GSP_LABEL_MAX + 1];
 	struct gsp_keyring keyring;

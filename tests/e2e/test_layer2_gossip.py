@@ -44,6 +44,20 @@ def test_join_both_ways(net, who_joins, compress):
     assert own.count("drop") == 0, own.events
 
 
+def test_bound_to_every_address(net):
+    """What is advertised is an address that others reach, as with Go's."""
+    net.run("ip", "link", "add", "a0", "type", "veth", "peer", "name", "a1")
+    for words in ("addr add 10.9.8.7/24 dev a0", "link set a0 up", "link set a1 up", "route add default dev a0"):
+        net.run("ip", *words.split())
+    own = net.own("own1", "0.0.0.0")
+    go = net.go("go1", "127.0.0.2", "-port", "7950", "-join", "10.9.8.7:7946")
+    both_know(own, go, {"go1", "own1"})
+    before = go.count("members")
+    go.say("members")
+    go.wait(lambda p: p.count("members") > before, 10, "members")
+    assert "10.9.8.7" in json.dumps([e for e in go.events if e["event"] == "members"][-1])
+
+
 def test_encrypted_and_wrong_key(net, tmp_path):
     go = net.go("go1", "127.0.0.2", "-keyfile", keyfile(tmp_path, KEY))
     own = net.own("own1", "127.0.0.1", "-key", KEY, "-join", "127.0.0.2:7946")

@@ -36,14 +36,12 @@ def test_settings_are_taken_at_the_start(lab):
     meta = {"name": NAME, "namespace": SYSTEM}
     lab.api.create({"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": data})
     try:
-        victim = others()[0]["metadata"]["name"]
-        lab.api.delete("Pod", victim, SYSTEM)
-        lab.wait(lambda: len(others()) == 3 and victim not in str(others()), 30, "a new speaker")
-        taken = [
-            line
-            for _, line in lab.log_lines("speaker-")
-            if isinstance(line, dict) and line.get("msg") == "gossip: settings"
-        ]
+        before = {pod["metadata"]["name"] for pod in others()}
+        lab.api.delete("Pod", min(before), SYSTEM)
+        (new,) = lab.wait(
+            lambda: len(others()) == 3 and {pod["metadata"]["name"] for pod in others()} - before, 30, "a new speaker"
+        )
+        taken = [line for _, line in lab.log_lines(new) if isinstance(line, dict) and line["msg"] == "gossip: settings"]
         assert [line["file"] for line in taken] == ["/etc/metallb/memberlist/config.json"]
     finally:
         lab.api.delete("ConfigMap", NAME, SYSTEM)
