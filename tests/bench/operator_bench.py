@@ -109,9 +109,9 @@ def service(name):
     return {"apiVersion": "v1", "kind": "Service", "metadata": {"name": name, "namespace": "default"}, "spec": spec}
 
 
-def make_services(cluster, names):
+def make_services(cluster, names, make=service):
     with concurrent.futures.ThreadPoolExecutor(8) as threads:
-        list(threads.map(lambda name: cluster.api.create(service(name)), names))
+        list(threads.map(lambda name: cluster.api.create(make(name)), names))
 
 
 def drop_services(cluster):
