@@ -70,7 +70,8 @@ def other_images(directory, version):
         found = pathlib.Path(path).read_bytes()
         own = re.search(rb" (\d+\.\d+\.\d+)\0", found)
         if own and len(own[1]) == len(version):
-            found = found.replace(own[0], b" " + version.encode() + b"\0")
+            for before in (b" ", b"\0"):  # compilers keep it once or twice
+                found = found.replace(before + own[1] + b"\0", before + version.encode() + b"\0")
         made = pathlib.Path(directory, pathlib.Path(path).name)
         made.write_bytes(found)
         made.chmod(0o755)

@@ -172,7 +172,7 @@ def test_overrides_come_and_go(installed):
     time.sleep(3)
     assert generations_of(installed) == generations
     patch(installed, dict.fromkeys(installed.get("MetalLB", "metallb", SYSTEM)["spec"]))
-    installed.wait_for(lambda: (speaker_spec(installed), operator_spec(installed)) == before, 10, "no trace left")
+    installed.wait_for(lambda: (speaker_spec(installed), operator_spec(installed)) == before, 60, "no trace left")
     installed.wait_for(lambda: is_rolled(installed) and operator_rolled(installed), 90, "both at rest")
 
 
