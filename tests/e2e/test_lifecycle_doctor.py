@@ -141,8 +141,10 @@ if os.environ.get("METALLB_SOAK"):
 
     def test_blocked_gossip_is_seen(cluster):
         cut = cluster.node("node3").ns
-        cut.run(["nft", "add table inet cut; add chain inet cut in { type filter hook input priority -300; }; "
-                        "add rule inet cut in udp dport 7946 drop; add rule inet cut in tcp dport 7946 drop"])
+        # both ways: a node that hears nothing but can still speak refutes its death again and again
+        for hook in ("input", "output"):
+            cut.run(["nft", f"add table inet cut; add chain inet cut {hook} {{ type filter hook {hook} priority -300; }}; "
+                            f"add rule inet cut {hook} udp dport 7946 drop; add rule inet cut {hook} tcp dport 7946 drop"])
         try:
             cluster.wait_for(lambda: examine(cluster)[1]["gossip"][0][0] == "bad", 90, "blocked gossip told", 1)
             said = str(examine(cluster)[1]["gossip"])
