@@ -137,7 +137,7 @@ static void apply_config(struct reconcile *r)
 	r->config_dirty = false;
 	bool changed = gather_build(r->gather, &old);
 
-	state_set(r->state, gather_errors(r->gather));
+	config_state_set(r->state, gather_errors(r->gather));
 	metric_set(operator_metrics.config_stale, NULL, gather_errors(r->gather)[0] ? 1 : 0);
 	if (!changed)
 		return;
@@ -259,6 +259,24 @@ void reconcile_flush(struct reconcile *r, void (*done)(void *user), void *user)
 	remember_flush(r->remember, done, user);
 }
 
+static struct config_state *state_start(const struct reconcile *r)
+{
+	struct config_state_spec spec = {
+		.client = r->spec.client,
+		.ns = r->spec.ns,
+		.name = "controller",
+		.pod_name = r->spec.pod_name,
+		.component = "controller",
+		.field_manager = "metallb-controller",
+		.condition = "poolReconcilerValid",
+		.valid_text = "all pools are in force",
+		.may_write = r->spec.may_write,
+		.user = r->spec.user,
+	};
+
+	return config_state_new(&spec);
+}
+
 struct reconcile *reconcile_new(const struct reconcile_spec *spec)
 {
 	struct reconcile *r = xcalloc(1, sizeof(*r));
@@ -289,7 +307,7 @@ struct reconcile *reconcile_new(const struct reconcile_spec *spec)
 	r->queue = kube_queue_new(0, 0, &random_system);
 	r->services = services_new(&spec->services);
 	r->pool_status = pool_status_new(r);
-	r->state = state_new(r);
+	r->state = state_start(r);
 	r->remember = remember_new(r);
 	r->gather = gather_new(&gather);
 	r->services_informer = kube_informer_new(spec->client, &services);
@@ -313,7 +331,7 @@ struct reconcile *reconcile_free(struct reconcile *r)
 	kube_informer_free(r->nodes_informer);
 	remember_free(r->remember);
 	pool_status_free(r->pool_status);
-	state_free(r->state);
+	config_state_free(r->state);
 	services_free(r->services); /* borrows the configuration */
 	gather_free(r->gather);
 	kube_queue_free(r->queue);

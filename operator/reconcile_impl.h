@@ -7,6 +7,7 @@
 
 #include <ev.h>
 
+#include "metallb/config_state.h"
 #include "metallb/kube_informer.h"
 #include "metallb/kube_queue.h"
 #include "metallb/table.h"
@@ -16,7 +17,6 @@
 
 struct remember;
 struct pool_status;
-struct state;
 
 struct reconcile {
 	struct reconcile_spec spec;
@@ -33,7 +33,7 @@ struct reconcile {
 	ev_timer timer;
 	struct remember *remember;
 	struct pool_status *pool_status;
-	struct state *state;
+	struct config_state *state;
 };
 
 /* Run the machine soon. */
@@ -65,11 +65,5 @@ void remember_flush(struct remember *m, void (*done)(void *user), void *user);
 struct pool_status *pool_status_new(struct reconcile *r);
 struct pool_status *pool_status_free(struct pool_status *p);
 void pool_status_note(struct pool_status *p);
-
-/* state.c: the ConfigurationState. */
-struct state *state_new(struct reconcile *r);
-struct state *state_free(struct state *s);
-/* errors: "" when the configuration is valid. */
-void state_set(struct state *s, const char *errors);
 
 #endif

@@ -59,40 +59,6 @@ void announcer_sync_metrics(struct announcer *an)
 
 /* ---- configuration ---- */
 
-static const char *kind_of(const struct config_finding *f)
-{
-	return api_kind_info(f->obj->kind)->kind;
-}
-
-/* Say what is wrong, once per change of it. */
-static void findings_log(struct announcer *an, const struct config_report *report)
-{
-	struct buf all = {0};
-
-	for (size_t i = 0; i < report->n_findings; i++) {
-		const struct config_finding *f = &report->findings[i];
-
-		buf_printf(&all, "%s/%s: %s: %s\n", f->obj ? kind_of(f) : "",
-			   f->obj ? f->obj->meta.name : "", f->field, f->message);
-	}
-	char *text = buf_steal(&all);
-
-	if (an->findings && strcmp(an->findings, text) == 0) {
-		free(text);
-		return;
-	}
-	free(an->findings);
-	an->findings = text;
-	for (size_t i = 0; i < report->n_findings; i++) {
-		const struct config_finding *f = &report->findings[i];
-
-		log_write(f->severity == FINDING_ERROR ? LOG_ERROR : LOG_WARN, __FILE__, __LINE__,
-			  "failed to parse the configuration", "kind", f->obj ? kind_of(f) : "",
-			  "name", f->obj ? f->obj->meta.name : "", "field", f->field, "error",
-			  f->message, NULL);
-	}
-}
-
 static void config_rebuild(struct announcer *an)
 {
 	struct config_options opt = {
@@ -109,7 +75,7 @@ static void config_rebuild(struct announcer *an)
 	metric_update_count();
 	gather_objects(an->watches, a, &objects);
 	config_build(&objects, &opt, &cfg, &report);
-	findings_log(an, report);
+	findings_tell(an, report);
 	metric_config_set(true, report->n_errors + report->n_transient > 0);
 	config_report_free(report);
 	arena_free(a);
@@ -574,6 +540,7 @@ bool announcer_new(struct ev_loop *loop, struct kube_client *client, const struc
 	an->shares = opt->group_shared ? share_index_new() : NULL;
 	an->sessions = sessions_new(an);
 	an->status = status_writer_new(an);
+	findings_init(an);
 	r = netlink_new(loop, an->links, on_links, an, &an->netlink);
 	if (r < 0)
 		err_set(err, "cannot follow the network interfaces: %s", strerror(-r));
@@ -617,6 +584,7 @@ struct announcer *announcer_free(struct announcer *an)
 	firstuse_free(an->firstuse);
 	share_index_free(an->shares);
 	status_writer_free(an->status);
+	findings_fini(an);
 	sessions_free(an->sessions);
 	netlink_free(an->netlink);
 	links_free(an->links);
@@ -630,7 +598,6 @@ struct announcer *announcer_free(struct announcer *an)
 	table_fini(&an->records);
 	announce_view_free(an->view);
 	config_free(an->cfg);
-	free(an->findings);
 	free(an);
 	return NULL;
 }

@@ -23,6 +23,7 @@
 
 struct bfd;
 struct bgp;
+struct config_state;
 struct firstuse;
 struct linger;
 struct status_writer;
@@ -49,6 +50,8 @@ struct announcer {
 	struct firstuse *firstuse;
 	struct sessions *sessions;
 	struct status_writer *status;
+	struct config_state *state;
+	char *state_name; /* of that object */
 
 	struct config *cfg; /* NULL until the first is built */
 	struct announce_view *view;
@@ -75,6 +78,12 @@ struct announcer {
 /* Look again at a service, or at everything, in this or the next turn of the loop. */
 void announcer_touch(struct announcer *an, const char *service);
 void announcer_wake(struct announcer *an);
+
+/* findings.c: the log and the ConfigurationState follow what each build of the configuration found.
+ */
+void findings_init(struct announcer *an);
+void findings_tell(struct announcer *an, const struct config_report *report);
+void findings_fini(struct announcer *an);
 
 /* apply.c: make a decision fact. svc is NULL when the service is gone. */
 void apply_decision(struct announcer *an, const char *key, const struct service *svc,

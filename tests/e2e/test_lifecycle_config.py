@@ -81,10 +81,12 @@ VERBS = {
     "patch": r"kube_client_patch\(",
     "delete": r"kube_client_delete\(",
 }
-# What the programs ask through the library: their Lease, Events, and who may read the metrics.
+# What the programs ask through the library: their Lease, Events, ConfigurationState with the pod that
+# owns it, and who may read the metrics.
 LIBRARY = {
     ("leases", "get"), ("leases", "list"), ("leases", "watch"), ("leases", "create"), ("leases", "update"),
     ("events", "create"), ("events", "patch"),
+    ("pods", "get"), ("configurationstates", "create"), ("configurationstates", "patch"),
     ("tokenreviews", "create"), ("subjectaccessreviews", "create"),
 }
 MANIFESTS = sorted(ROOT.glob("operator/manifests/*.yaml"))

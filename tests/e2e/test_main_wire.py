@@ -175,3 +175,30 @@ def test_somebody_else_claims_the_address(lab, web):
     time.sleep(0.5)
     assert lab.speaker(owner.name)["pid"] == pid
     assert lab.owner(web) is not None
+
+
+def test_each_speaker_says_what_it_thinks_of_the_configuration(lab):
+    names = {f"speaker-{node.name}" for node in lab.cluster.nodes}
+
+    def states():
+        found = lab.api.list("ConfigurationState", "metallb-system")
+        return {obj["metadata"]["name"]: obj for obj in found if obj["metadata"]["name"] in names}
+
+    def all_are(result, text=""):
+        found = states()
+        return set(found) == names and all(
+            obj.get("status", {}).get("result") == result and text in (obj["status"].get("errorSummary") or "")
+            for obj in found.values()
+        )
+
+    lab.wait(lambda: all_are("Valid"), 15, "all speakers content")
+    for name, obj in states().items():
+        assert obj["metadata"]["labels"]["metallb.io/component-type"] == "speaker"
+        assert obj["metadata"]["labels"]["metallb.io/node-name"] == name.removeprefix("speaker-")
+        (owner,) = obj["metadata"]["ownerReferences"]
+        assert (owner["kind"], owner["name"][:8]) == ("Pod", "speaker-")
+    peer = {"myASN": 64512, "peerASN": 64513, "peerAddress": "192.0.2.1", "bfdProfile": "absent"}
+    lab.custom("BGPPeer", "strange", peer, "v1beta2")
+    lab.wait(lambda: all_are("Invalid", "BGPPeer strange"), 15, "all speakers naming the peer")
+    lab.api.delete("BGPPeer", "strange", "metallb-system")
+    lab.wait(lambda: all_are("Valid"), 15, "all speakers content again")

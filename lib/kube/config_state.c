@@ -1,19 +1,23 @@
 /*
- * The ConfigurationState named "controller": whether all pools are in force, and if not why. It is
- * owned by this pod, so that it goes with it. Written when the verdict changes.
+ * One object, one request at a time: the next step towards what is wanted, a pause after a failure.
  */
-#include <json-c/json.h>
+#include "metallb/config_state.h"
 
+#include <ev.h>
+#include <json-c/json.h>
+#include <string.h>
+
+#include "metallb/clock.h"
+#include "metallb/kube.h"
 #include "metallb/log.h"
 #include "metallb/xalloc.h"
-#include "operator/reconcile_impl.h"
 
-#define STATE_NAME       "controller"
-#define RETRY_DELAY      10.
+#define RETRY_DELAY      10. /* s */
 #define STATE_ERRORS_MAX 8192u
 
-struct state {
-	struct reconcile *r;
+struct config_state {
+	struct config_state_spec spec;
+	struct ev_loop *loop;
 	struct kube_call *call;
 	ev_timer timer;
 	char *errors;  /* wanted; NULL = nothing known yet */
@@ -21,19 +25,19 @@ struct state {
 	bool created, dirty;
 };
 
-static void next(struct state *s);
+static void next(struct config_state *s);
 
-static void retry(struct state *s, const char *what, const char *why)
+static void retry(struct config_state *s, const char *what, const char *why)
 {
 	log_error("cannot write the ConfigurationState", "step", what, "error", why, NULL);
-	ev_timer_stop(s->r->loop, &s->timer);
+	ev_timer_stop(s->loop, &s->timer);
 	ev_timer_set(&s->timer, RETRY_DELAY, 0.);
-	ev_timer_start(s->r->loop, &s->timer);
+	ev_timer_start(s->loop, &s->timer);
 }
 
 static void on_pod(void *user, const struct kube_result *result)
 {
-	struct state *s = user;
+	struct config_state *s = user;
 
 	s->call = NULL;
 	if (!result->ok && result->status != 404) {
@@ -46,7 +50,7 @@ static void on_pod(void *user, const struct kube_result *result)
 
 static void on_created(void *user, const struct kube_result *result)
 {
-	struct state *s = user;
+	struct config_state *s = user;
 
 	s->call = NULL;
 	if (!result->ok) {
@@ -59,7 +63,7 @@ static void on_created(void *user, const struct kube_result *result)
 
 static void on_status(void *user, const struct kube_result *result)
 {
-	struct state *s = user;
+	struct config_state *s = user;
 
 	s->call = NULL;
 	if (result->ok) {
@@ -75,9 +79,9 @@ static void on_status(void *user, const struct kube_result *result)
 		retry(s, "write status", result->message);
 }
 
-static void add_owner(const struct state *s, struct buf *body)
+static void add_owner(const struct config_state *s, struct buf *body)
 {
-	const char *pod = s->r->spec.pod_name;
+	const char *pod = s->spec.pod_name;
 
 	if (!s->pod_uid[0])
 		return;
@@ -89,25 +93,32 @@ static void add_owner(const struct state *s, struct buf *body)
 	buf_add_str(body, "}]");
 }
 
-/* Server-side apply: made when absent, and taken over from the pod that led before. */
-static void create(struct state *s)
+/* Server-side apply: made when absent, and taken over from the pod that wrote it before. */
+static void create(struct config_state *s)
 {
-	struct kube_ref ref = {&kube_configurationstates, s->r->spec.ns, STATE_NAME, NULL};
-	struct kube_patch_options opt = {.field_manager = "metallb-controller", .force = true};
+	struct kube_ref ref = {&kube_configurationstates, s->spec.ns, s->spec.name, NULL};
+	struct kube_patch_options opt = {.field_manager = s->spec.field_manager, .force = true};
 	_cleanup_(buf_fini) struct buf body = {0};
 
 	buf_add_str(&body, "{\"apiVersion\":\"metallb.io/v1beta1\",\"kind\":\"ConfigurationState\","
-			   "\"metadata\":{\"name\":\"" STATE_NAME
-			   "\",\"labels\":{\"metallb.io/component-type\":\"controller\"}");
+			   "\"metadata\":{\"name\":");
+	buf_add_json_str(&body, s->spec.name, strlen(s->spec.name));
+	buf_add_str(&body, ",\"labels\":{\"metallb.io/component-type\":");
+	buf_add_json_str(&body, s->spec.component, strlen(s->spec.component));
+	if (s->spec.node) {
+		buf_add_str(&body, ",\"metallb.io/node-name\":");
+		buf_add_json_str(&body, s->spec.node, strlen(s->spec.node));
+	}
+	buf_add_str(&body, "}");
 	add_owner(s, &body);
 	buf_add_str(&body, "}}");
-	s->call = kube_client_patch(s->r->spec.client, &ref, KUBE_PATCH_APPLY, buf_str(&body), &opt,
+	s->call = kube_client_patch(s->spec.client, &ref, KUBE_PATCH_APPLY, buf_str(&body), &opt,
 				    on_created, s);
 }
 
-static void write_status(struct state *s)
+static void write_status(struct config_state *s)
 {
-	struct kube_ref ref = {&kube_configurationstates, s->r->spec.ns, STATE_NAME, "status"};
+	struct kube_ref ref = {&kube_configurationstates, s->spec.ns, s->spec.name, "status"};
 	size_t len = strnlen(s->errors, STATE_ERRORS_MAX);
 	_cleanup_(buf_fini) struct buf body = {0}, message = {0};
 	char now[32];
@@ -116,7 +127,7 @@ static void write_status(struct state *s)
 	if (len > 0)
 		buf_printf(&message, "configuration error: %.*s", (int)len, s->errors);
 	else
-		buf_add_str(&message, "all pools are in force");
+		buf_add_str(&message, s->spec.valid_text);
 	s->dirty = false;
 	buf_printf(&body,
 		   "{\"status\":{\"result\":\"%s\",\"errorSummary\":", len ? "Invalid" : "Valid");
@@ -125,27 +136,29 @@ static void write_status(struct state *s)
 	else
 		buf_add_str(&body, "null");
 	buf_printf(&body,
-		   ",\"conditions\":[{\"type\":\"poolReconcilerValid\",\"status\":\"%s\","
+		   ",\"conditions\":[{\"type\":\"%s\",\"status\":\"%s\","
 		   "\"reason\":\"%s\",\"lastTransitionTime\":\"%s\",\"message\":",
-		   len ? "False" : "True", len ? "ConfigurationError" : "Reconciled",
+		   s->spec.condition, len ? "False" : "True",
+		   len ? "ConfigurationError" : "Reconciled",
 		   clock_format_rfc3339(clock_wall(), now));
 	buf_add_json_str(&body, buf_str(&message), message.len);
 	buf_add_str(&body, "}]}}");
-	s->call = kube_client_patch(s->r->spec.client, &ref, KUBE_PATCH_MERGE, buf_str(&body), NULL,
+	s->call = kube_client_patch(s->spec.client, &ref, KUBE_PATCH_MERGE, buf_str(&body), NULL,
 				    on_status, s);
 }
 
 /* Take the next step towards what is wanted. */
-static void next(struct state *s)
+static void next(struct config_state *s)
 {
-	struct kube_ref pod = {&kube_pods, s->r->spec.ns, s->r->spec.pod_name, NULL};
+	struct kube_ref pod = {&kube_pods, s->spec.ns, s->spec.pod_name, NULL};
 
-	if (s->call || !s->errors || !s->dirty || !s->r->spec.may_write(s->r->spec.user))
+	if (s->call || !s->errors || !s->dirty ||
+	    (s->spec.may_write && !s->spec.may_write(s->spec.user)))
 		return;
-	if (!s->pod_uid && !s->r->spec.pod_name[0])
+	if (!s->pod_uid && !s->spec.pod_name[0])
 		s->pod_uid = xstrdup("");
 	if (!s->pod_uid)
-		s->call = kube_client_get(s->r->spec.client, &pod, on_pod, s);
+		s->call = kube_client_get(s->spec.client, &pod, on_pod, s);
 	else if (!s->created)
 		create(s);
 	else
@@ -159,7 +172,7 @@ static void on_timer(struct ev_loop *loop, ev_timer *w, int events)
 	next(w->data);
 }
 
-void state_set(struct state *s, const char *errors)
+void config_state_set(struct config_state *s, const char *errors)
 {
 	if (s->errors && strcmp(s->errors, errors) == 0)
 		return;
@@ -169,21 +182,22 @@ void state_set(struct state *s, const char *errors)
 	next(s);
 }
 
-struct state *state_new(struct reconcile *r)
+struct config_state *config_state_new(const struct config_state_spec *spec)
 {
-	struct state *s = xcalloc(1, sizeof(*s));
+	struct config_state *s = xcalloc(1, sizeof(*s));
 
-	s->r = r;
+	s->spec = *spec;
+	s->loop = kube_client_loop(spec->client);
 	ev_init(&s->timer, on_timer);
 	s->timer.data = s;
 	return s;
 }
 
-struct state *state_free(struct state *s)
+struct config_state *config_state_free(struct config_state *s)
 {
 	if (!s)
 		return NULL;
-	ev_timer_stop(s->r->loop, &s->timer);
+	ev_timer_stop(s->loop, &s->timer);
 	if (s->call)
 		kube_client_cancel(s->call);
 	free(s->errors);
