@@ -15,7 +15,8 @@
 
 #define TURN_SERVICES_MAX 500
 #define TURN_TIME_MAX     (5 * USEC_PER_MSEC)
-#define REFRESH_SPREAD    (1 * USEC_PER_SEC)
+#define REFRESH_SPREAD    (1 * USEC_PER_SEC) /* at most */
+#define REFRESH_EACH      (1 * USEC_PER_MSEC)
 #define SETTLE_TIME_MAX   (10 * USEC_PER_SEC) /* a router that is down must not stop a rollout */
 
 #define FAILOVER_MAX   (5 * USEC_PER_SEC)
@@ -93,6 +94,18 @@ static void config_rebuild(struct announcer *an)
 
 /* ---- view ---- */
 
+/*
+ * Other nodes have come or gone and may have announced what is ours: say it again, at once but not
+ * all in one moment. Whoever lingers on such an address waits for this.
+ */
+static void announce_again(struct announcer *an)
+{
+	usec_t spread = (usec_t)table_count(&an->records) * REFRESH_EACH;
+
+	responder_burst_all(an->responder, clock_now(),
+			    spread < REFRESH_SPREAD ? spread : REFRESH_SPREAD);
+}
+
 static void view_rebuild(struct announcer *an)
 {
 	struct arena *a = arena_new();
@@ -115,7 +128,7 @@ static void view_rebuild(struct announcer *an)
 	an->view_dirty = false;
 	view = announce_view_new(&an->policy, &world);
 	if (an->view && !announce_view_same_nodes(an->view, view))
-		responder_burst_all(an->responder, clock_now(), REFRESH_SPREAD);
+		announce_again(an);
 	if (!an->view || !announce_view_same(an->view, view))
 		an->all_dirty = true;
 	announce_view_free(an->view);

@@ -105,6 +105,12 @@ static void conclude(struct liveness *l, usec_t now)
 	l->planned = due > now ? due : now;
 }
 
+static bool is_in_trouble(const struct peer *p)
+{
+	return p->expired || p->verdict == LIVENESS_DEAD || p->verdict == LIVENESS_UNABLE ||
+	       (p->state && p->state->n_down > 0);
+}
+
 /* Ask those in trouble again, and those that gossip has given up whether they are back. */
 static void trouble_check(struct liveness *l, usec_t now)
 {
@@ -112,14 +118,14 @@ static void trouble_check(struct liveness *l, usec_t now)
 
 	if (now < l->trouble_due)
 		return;
-	l->trouble_due = now + ASK_AGAIN;
+	l->trouble_due = now + LOOK_AGAIN;
 	table_for_each (&l->names, e) {
 		struct peer *p = e->value;
 
-		if (p->usable ? p->expired || (p->state && p->state->n_down > 0) ||
-					p->verdict == LIVENESS_DEAD || p->verdict == LIVENESS_UNABLE
-			      : p->state && lost++ < LOST_PEERS_ASKED)
-			peer_ask(l, p, now);
+		if (p->usable ? !is_in_trouble(p) : !p->state || lost++ >= LOST_PEERS_ASKED)
+			continue;
+		l->trouble_due = now + ASK_AGAIN;
+		peer_ask(l, p, now);
 	}
 }
 
@@ -363,7 +369,7 @@ struct liveness *liveness_new(const struct liveness_config *cfg, const struct ra
 	l->cfg = *cfg;
 	l->random = random;
 	l->session = random_token(l);
-	l->trouble_due = now + ASK_AGAIN;
+	l->trouble_due = now + LOOK_AGAIN;
 	l->answers_since = now;
 	table_init(&l->names);
 	conclude(l, now);

@@ -13,13 +13,14 @@
 #define HELLO_MIN        (50 * USEC_PER_MSEC) /* between two to one peer */
 #define ASK_INTERVAL     (100 * USEC_PER_MSEC)
 #define ASK_TRIES        3
-#define ASK_MIN          (5 * USEC_PER_MSEC) /* between two to one peer */
-#define ASK_AGAIN        (1 * USEC_PER_SEC)  /* those in trouble */
-#define ANSWERS_MAX      500                 /* each second */
-#define QUESTIONS_MAX    64                  /* about addresses, at once */
+#define ASK_MIN          (5 * USEC_PER_MSEC)   /* between two to one peer */
+#define ASK_AGAIN        (200 * USEC_PER_MSEC) /* those in trouble */
+#define LOOK_AGAIN       (1 * USEC_PER_SEC)    /* whether any are */
+#define ANSWERS_MAX      500                   /* each second */
+#define QUESTIONS_MAX    64                    /* about addresses, at once */
 #define POKES            3
 #define PAUSE_MIN        (10 * USEC_PER_MSEC) /* lateness that counts as not having run */
-#define LOST_PEERS_ASKED 8                    /* that gossip has given up, each second */
+#define LOST_PEERS_ASKED 8                    /* that gossip has given up, at a time */
 #define FORGET           (600 * USEC_PER_SEC)
 
 struct peer {

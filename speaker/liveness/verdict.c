@@ -168,6 +168,8 @@ static void verdict_set(struct liveness *l, struct peer *p, enum liveness_verdic
 	if (p->verdict == v)
 		return;
 	p->verdict = v;
+	if (l->trouble_due > now + ASK_AGAIN)
+		l->trouble_due = now + ASK_AGAIN;
 	changed(l);
 	if (!died)
 		return;

@@ -157,6 +157,10 @@ class Bridge:
         """Pulls the plug of a port, or puts it back."""
         self.ns.ip(f"link set {port} {'up' if up else 'down'}")
 
+    def port_block(self, port, blocked):
+        """Lets nothing through a port; its carrier stays, so that nobody notices."""
+        self.ns.run(["bridge", "link", "set", "dev", port, "state", "0" if blocked else "3"])
+
     def unplug(self, port):
         self.ns.ip(f"link delete {port}")
 

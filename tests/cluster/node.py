@@ -152,6 +152,13 @@ class Node:
     def heal(self):
         self.cluster.lan.port_set(self.port, True)
 
+    def isolate(self):
+        """The same, but its interface keeps the carrier."""
+        self.cluster.lan.port_block(self.port, True)
+
+    def rejoin(self):
+        self.cluster.lan.port_block(self.port, False)
+
     def freeze(self):
         """Stops all its processes as a hung machine would; the network stays up."""
         self._frozen = [container["pid"] for container in self.containers() if container["pid"]]
