@@ -144,7 +144,7 @@ int liveness_io_new(struct ev_loop *loop, const struct liveness_config *cfg, con
 {
 	struct liveness_io *io;
 	char text[IP_STR_MAX];
-	int fd, r = socket_bind(addr, port, &fd);
+	int fd = -1, r = socket_bind(addr, port, &fd);
 
 	if (r < 0) {
 		err_set(err, "liveness: cannot bind %s port %u: %s", ip_format(addr, text), port,

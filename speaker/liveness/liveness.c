@@ -251,15 +251,14 @@ void liveness_set_members(struct liveness *l, const struct liveness_member *memb
 
 void liveness_set_self(struct liveness *l, const struct liveness_state *self, usec_t now)
 {
-	struct liveness_state next;
+	struct liveness_state next = *self;
 
-	memcpy(&next, self, sizeof(next)); /* compared as bytes below */
 	clock_advance(l, now);
 	memcpy(next.down, l->self.down, sizeof(next.down));
 	next.n_down = l->self.n_down;
 	next.able = self->able && !l->leaving;
-	if (memcmp(&next, &l->self, sizeof(next)) != 0) {
-		memcpy(&l->self, &next, sizeof(next));
+	if (!liveness_state_eq(&next, &l->self)) {
+		l->self = next;
 		self_changed(l, now);
 	}
 	conclude(l, now);

@@ -49,7 +49,7 @@ struct liveness_member {
 };
 void liveness_set_members(struct liveness *l, const struct liveness_member *members, size_t n,
 			  usec_t now);
-/* This node; `down` is ignored. Zeroed before it was filled. */
+/* This node; `down` is ignored. */
 void liveness_set_self(struct liveness *l, const struct liveness_state *self, usec_t now);
 void liveness_set_keyring(struct liveness *l, const struct gsp_keyring *ring);
 void liveness_recv(struct liveness *l, const void *data, size_t len, usec_t now);

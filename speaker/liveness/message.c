@@ -13,6 +13,23 @@
 
 static const char magic[4] = {'M', 'L', 'C', 'L'};
 
+bool liveness_state_eq(const struct liveness_state *a, const struct liveness_state *b)
+{
+	if (a->able != b->able || a->n_macs != b->n_macs || a->n_lost != b->n_lost ||
+	    a->n_down != b->n_down)
+		return false;
+	for (size_t i = 0; i < a->n_macs; i++)
+		if (!mac_eq(&a->macs[i], &b->macs[i]))
+			return false;
+	for (size_t i = 0; i < a->n_lost; i++)
+		if (strcmp(a->lost[i], b->lost[i]) != 0)
+			return false;
+	for (size_t i = 0; i < a->n_down; i++)
+		if (strcmp(a->down[i], b->down[i]) != 0)
+			return false;
+	return true;
+}
+
 /* ---- writing ---- */
 
 static void put_name(struct wr *w, const char *name)
@@ -187,7 +204,7 @@ const char *liveness_decode_plain(const void *data, size_t len, struct liveness_
 	struct rd r = rd_init(data, len);
 	const char *why;
 
-	memset(m, 0, sizeof(*m)); /* padding too: states are compared as bytes */
+	memset(m, 0, sizeof(*m));
 	m->type = (enum liveness_type)rd_u8(&r);
 	m->session = rd_u64(&r);
 	m->token = rd_u64(&r);

@@ -48,6 +48,8 @@ struct liveness_state {
 	size_t n_down;
 };
 
+bool liveness_state_eq(const struct liveness_state *a, const struct liveness_state *b);
+
 struct liveness_message {
 	enum liveness_type type;
 	uint64_t session, token, counter;

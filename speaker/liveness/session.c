@@ -259,8 +259,8 @@ static void state_take(struct liveness *l, struct peer *p, const struct liveness
 
 	if (!p->state)
 		p->state = xcalloc(1, sizeof(*p->state));
-	if (memcmp(p->state, &m->state, sizeof(m->state)) != 0) {
-		memcpy(p->state, &m->state, sizeof(m->state));
+	if (!liveness_state_eq(p->state, &m->state)) {
+		*p->state = m->state;
 		news = true;
 	}
 	p->generation = m->generation;

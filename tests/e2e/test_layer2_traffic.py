@@ -102,34 +102,3 @@ def test_exclude_label_loses_no_request(lab, address):
 def test_rolling_restart_loses_no_request(lab, address):
     with Traffic(lab, address):
         restart_speakers(lab)
-
-
-def test_node_back_loses_no_request(lab, address):
-    """The node has no backend: how fast its Pods and its service proxy are back is not our matter."""
-    owner = lab.owner(address)
-    lab.api.patch("Node", owner.name, {"spec": {"unschedulable": True}})
-    try:
-        for pod in lab.cluster.pods(lab.namespace, app="web"):
-            if pod["spec"]["nodeName"] == owner.name:
-                lab.api.delete("Pod", pod["metadata"]["name"], lab.namespace)
-        lab.wait(lambda: ready_elsewhere(lab, owner), 30, "no backend on the node")
-        owner.kill()
-        try:
-            lab.wait(lambda: lab.owner(address) not in (None, owner), 12, "another node answering")
-            with Traffic(lab, address) as seen:
-                owner.start()
-                seen.moved_to(owner)
-        finally:
-            if not owner.agent.alive():
-                owner.start()
-    finally:
-        lab.api.patch("Node", owner.name, {"spec": {"unschedulable": None}})
-
-
-def ready_elsewhere(lab, node):
-    """Whether two backends are endpoints and none of them is on the node."""
-    endpoints = lab.api.get("Endpoints", "web", lab.namespace) or {}
-    nodes = [
-        item.get("nodeName") for subset in endpoints.get("subsets") or [] for item in subset.get("addresses") or []
-    ]
-    return len(nodes) == 2 and node.name not in nodes
