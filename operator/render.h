@@ -20,6 +20,8 @@
 /* On any object of ours, set by a person: "true" = leave it alone. */
 #define RENDER_UNMANAGED "metallb.io/unmanaged"
 #define RENDER_VERSION   "metallb.io/version"
+/* On our own Deployment: its container's resources are the MetalLB resource's. */
+#define RENDER_RESOURCES "metallb.io/applied-resources"
 
 extern const struct kube_resource render_pod_monitors, render_service_monitors;
 
@@ -85,6 +87,12 @@ enum render_drift {
 enum render_drift render_compare(const struct render_object *want, struct json_object *live);
 /* A JSON patch that puts the DaemonSet's pods back to what is wanted, whatever was added. */
 void render_replace(const struct render_object *want, struct json_object *live, struct buf *out);
+/*
+ * A JSON patch that takes the resources away which an earlier MetalLB resource gave our own
+ * Deployment; false when it gave none, or the present one gives some. (Applying without them is not
+ * enough: to a server of 1.20 they belong to kubectl, too, once it has created the Deployment.)
+ */
+bool render_take_resources(const struct metallb *m, struct json_object *live, struct buf *out);
 /* Has somebody asked for this object to be left alone? */
 bool render_is_unmanaged(struct json_object *live);
 /* metadata.annotations[key]; "" when absent. */

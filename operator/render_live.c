@@ -52,6 +52,35 @@ void render_replace(const struct render_object *want, struct json_object *live, 
 	buf_add_str(out, "}]");
 }
 
+static bool is_ours(struct json_object *box)
+{
+	return strcmp(kube_json_str(box, "name"), RENDER_CONTAINER) == 0;
+}
+
+bool render_take_resources(const struct metallb *m, struct json_object *live, struct buf *out)
+{
+	struct json_object *template = kube_json_get(kube_json_get(live, "spec"), "template");
+	struct json_object *boxes = kube_json_get(kube_json_get(template, "spec"), "containers");
+	const char *version = kube_meta_str(live, "resourceVersion");
+	size_t n =
+		json_object_is_type(boxes, json_type_array) ? json_object_array_length(boxes) : 0;
+
+	if ((m && *m->controller.resources) || !*render_annotation(live, RENDER_RESOURCES))
+		return false;
+	buf_add_str(out, "[{\"op\":\"test\",\"path\":\"/metadata/resourceVersion\",\"value\":");
+	buf_add_json_str(out, version, strlen(version));
+	buf_add_str(out, "},{\"op\":\"remove\",\"path\":\"/metadata/annotations/"
+			 "metallb.io~1applied-resources\"}");
+	for (size_t i = 0; i < n; i++)
+		if (is_ours(json_object_array_get_idx(boxes, i)))
+			buf_printf(out,
+				   ",{\"op\":\"add\",\"path\":\"/spec/template/spec/containers/"
+				   "%zu/resources\",\"value\":{}}",
+				   i);
+	buf_add_str(out, "]");
+	return true;
+}
+
 static bool says_nothing(const struct metallb *m)
 {
 	const struct metallb_pods *c = &m->controller;
@@ -81,6 +110,7 @@ struct json_object *render_controller(const struct metallb *m, const char *ns, c
 			struct json_object *list = json_object_new_array();
 			struct json_object *box = json_object_new_object();
 
+			render_set(render_at(o, "metadata.annotations"), RENDER_RESOURCES, "true");
 			render_set(box, "name", RENDER_CONTAINER);
 			json_object_array_add(list, box);
 			json_object_object_add(render_at(template, "spec"), "containers", list);

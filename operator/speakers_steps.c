@@ -278,6 +278,19 @@ static bool drop_policy(struct speakers *s)
 	return true;
 }
 
+static bool resources_take(struct speakers *s, const struct metallb *m, struct json_object *live)
+{
+	struct kube_ref ref = {&kube_deployments, s->spec.ns, s->spec.options->deployment, NULL};
+	_cleanup_(buf_fini) struct buf patch = {0};
+
+	if (!render_take_resources(m, live, &patch))
+		return false;
+	s->replacing = true;
+	s->call = kube_client_patch(s->spec.client, &ref, KUBE_PATCH_JSON, buf_str(&patch), &force,
+				    speakers_on_step, s);
+	return true;
+}
+
 bool speakers_settle_controller(struct speakers *s, const struct metallb *m)
 {
 	const char *name = s->spec.options->deployment;
@@ -289,6 +302,10 @@ bool speakers_settle_controller(struct speakers *s, const struct metallb *m)
 	if (!json)
 		return false;
 	if (speakers_is_behind(s, w, clock_now())) {
+		json_object_put(json);
+		return true;
+	}
+	if (resources_take(s, m, live)) {
 		json_object_put(json);
 		return true;
 	}

@@ -424,12 +424,49 @@ static void test_controller(void **state)
 	}
 }
 
+static void test_resources_are_taken(void **state)
+{
+	static const struct {
+		const char *spec, *live, *want; /* want: "" = nothing to do */
+	} cases[] = {
+		{"{}", "", ""},
+		{"{\"controllerConfig\":{\"resources\":{\"limits\":{\"cpu\":\"1\"}}}}", "true", ""},
+		{"{}", "true",
+		 "[{\"op\":\"test\",\"path\":\"/metadata/resourceVersion\",\"value\":\"7\"},"
+		 "{\"op\":\"remove\",\"path\":\"/metadata/annotations/"
+		 "metallb.io~1applied-resources\"},"
+		 "{\"op\":\"add\",\"path\":\"/spec/template/spec/containers/1/resources\","
+		 "\"value\":{}}]"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct metallb *m = resource(cases[i].spec);
+		_cleanup_free_ char *text = xasprintf(
+			"{\"metadata\":{\"resourceVersion\":\"7\",\"annotations\":"
+			"{\"" RENDER_RESOURCES "\":\"%s\"}},\"spec\":{\"template\":{\"spec\":"
+			"{\"containers\":[{\"name\":\"sidecar\"},{\"name\":\"controller\"}]}}}}",
+			cases[i].live);
+		json_object *live = json_tokener_parse(text);
+		_cleanup_(buf_fini) struct buf out = {0};
+
+		assert_int_equal(render_take_resources(m, live, &out), *cases[i].want != 0);
+		assert_string_equal(buf_str(&out), cases[i].want);
+		json_object_put(live);
+		resource_free(m);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_speaker), cmocka_unit_test(test_environment),
-		cmocka_unit_test(test_objects), cmocka_unit_test(test_drift),
-		cmocka_unit_test(test_replace), cmocka_unit_test(test_controller),
+		cmocka_unit_test(test_speaker),
+		cmocka_unit_test(test_environment),
+		cmocka_unit_test(test_objects),
+		cmocka_unit_test(test_drift),
+		cmocka_unit_test(test_replace),
+		cmocka_unit_test(test_controller),
+		cmocka_unit_test(test_resources_are_taken),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
