@@ -176,6 +176,12 @@ def last_capability():
         return int(file.read())
 
 
+def may_set_groups():
+    """A user namespace made without privileges keeps the groups of who made it."""
+    with open("/proc/self/setgroups", "rb") as file:
+        return file.read().strip() != b"deny"
+
+
 def mapped(path, number):
     """Whether this user namespace knows the id; an unprivileged one knows only its own."""
     with open(path, "rb") as file:
@@ -195,7 +201,7 @@ def take_identity(spec):
             check(libc.prctl(PR_CAPBSET_DROP, number, 0, 0, 0), f"dropping capability {number}")
     check(libc.prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0), "keeping capabilities")
     if mapped("/proc/self/gid_map", spec["gid"]) and mapped("/proc/self/uid_map", spec["uid"]):
-        if os.getgroups() or spec["groups"]:
+        if (os.getgroups() or spec["groups"]) and may_set_groups():
             os.setgroups(spec["groups"])
         os.setresgid(spec["gid"], spec["gid"], spec["gid"])
         os.setresuid(spec["uid"], spec["uid"], spec["uid"])

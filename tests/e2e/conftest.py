@@ -1,7 +1,8 @@
 """One cluster for the whole session, a fresh namespace and no leftovers for each test.
 
 KUBEBUILDER_ASSETS chooses the control plane (tests/cluster); METALLB_BUILD the programs, by default
-those that were built last (hack/test takes build/release). METALLB_E2E_LOGS names a directory for the logs of everything, else only failures show them.
+those that were built last (hack/test takes build/release). METALLB_E2E_LOGS names a directory for the
+logs of everything, else only failures show them.
 --part takes only the tests that need that cluster, or only those that make their own wires (engines with
 routers and other members of a gossip), so that the two can run side by side.
 """
