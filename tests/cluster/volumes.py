@@ -93,7 +93,8 @@ def write_atomically(directory, files):
     os.rename(directory / "..data_tmp", directory / "..data")
     wanted = {pathlib.PurePath(path).parts[0] for path in files}
     for entry in os.listdir(directory):
-        if not entry.startswith("..") and entry not in wanted:
+        # A directory is the place of another volume's mount inside this one.
+        if (directory / entry).is_symlink() and not entry.startswith("..") and entry not in wanted:
             (directory / entry).unlink()
     for name in wanted:
         if not os.path.lexists(directory / name):
