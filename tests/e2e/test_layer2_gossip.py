@@ -168,8 +168,9 @@ def test_loss_without_false_death(net):
     for i in range(1, n_own + 1):
         peers.append(net.own(f"own{i}", f"127.0.2.{i}", "-join", "127.0.1.1:7946"))
     names = {f"go{i}" for i in range(1, n_go + 1)} | {f"own{i}" for i in range(1, n_own + 1)}
+    # Gossip alone leaves somebody out now and then; the full exchange every 30 s does not.
     for peer in peers:
-        peer.wait_alive(names, 30)
+        peer.wait_alive(names, 90)
     time.sleep(seconds)
     for peer in peers:
         peer.wait_alive(names, 5)
