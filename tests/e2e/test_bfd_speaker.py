@@ -181,10 +181,10 @@ def test_restart_keeps_the_routes(lab, router):
     """Graceful restart with BFD: the router knows that our BFD ends with the speaker (C bit 0) and waits."""
     frr, address = watched(lab, router, {"gr": True, "bfd_restarts": True}, enableGracefulRestart=True)
     node = lab.cluster.nodes[0]
-    (old,) = [pod for pod in speakers(lab.cluster) if pod["spec"]["nodeName"] == node.name]
+    (old,) = [pod for pod in speakers(lab.cluster) if pod["spec"].get("nodeName") == node.name]
 
     def replaced():
-        pods = [pod for pod in speakers(lab.cluster) if pod["spec"]["nodeName"] == node.name]
+        pods = [pod for pod in speakers(lab.cluster) if pod["spec"].get("nodeName") == node.name]
         other = [pod for pod in pods if pod["metadata"]["uid"] != old["metadata"]["uid"]]
         return other and pod_ready(other[0])
 

@@ -60,6 +60,7 @@ def test_exclude_label_drains_the_node(lab, router):  # noqa: F811
     frr, address, prefix = announced(lab, router)
     leaving, stays = lab.cluster.nodes[0], {node.plan.ip4 for node in lab.cluster.nodes[1:]}
     remote = behind(lab, frr)
+    lab.wait(lambda: leaving.name in statuses(lab), 10, "the status of the node")
     try:
         with Load(remote, [(address, 80)], rate=50) as load:
             set_label(lab, leaving, "")

@@ -156,7 +156,7 @@ def nothing(_owner):
 
 def speaker_pod(lab, node):
     pods = lab.cluster.pods(SYSTEM, component="speaker")
-    return next(pod["metadata"]["name"] for pod in pods if pod["spec"]["nodeName"] == node)
+    return next(pod["metadata"]["name"] for pod in pods if pod["spec"].get("nodeName") == node)
 
 
 def test_power_off_and_back(lab, addresses):

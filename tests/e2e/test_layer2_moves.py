@@ -64,7 +64,7 @@ def test_speaker_deleted_hands_over(lab):
     """SIGTERM: another node answers before the process ends."""
     address = announced(lab)
     owner = lab.owner(address)
-    pods = [pod for pod in lab.cluster.pods(SYSTEM, component="speaker") if pod["spec"]["nodeName"] == owner.name]
+    pods = [pod for pod in lab.cluster.pods(SYSTEM, component="speaker") if pod["spec"].get("nodeName") == owner.name]
     with traffic.ArpProbe(lab.cluster.client(), [address]) as probe:
         time.sleep(0.3)
         lab.api.delete("Pod", pods[0]["metadata"]["name"], SYSTEM)

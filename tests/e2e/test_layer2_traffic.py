@@ -81,7 +81,7 @@ def restart_speakers(lab):
 def test_sigterm_loses_no_request(lab, address):
     owner = lab.owner(address)
     pods = lab.cluster.pods(SYSTEM, component="speaker")
-    (pod,) = [pod for pod in pods if pod["spec"]["nodeName"] == owner.name]
+    (pod,) = [pod for pod in pods if pod["spec"].get("nodeName") == owner.name]
     with Traffic(lab, address) as seen:
         lab.api.delete("Pod", pod["metadata"]["name"], SYSTEM)
         seen.moved_from(owner)
