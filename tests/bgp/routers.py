@@ -198,7 +198,8 @@ class Bird(Router):
         if "bfd" in n:
             lines.append("  bfd on;")
         if n.get("gtsm"):
-            lines.append("  ttl security on;")
+            # What comes with a low TTL is lost, the end of a connection too: BIRD must not wait minutes for it.
+            lines += ["  ttl security on;", "  startup hold time 4;"]
         lines += ["  error wait time 1, 2;", f"  hold time {n.get('hold', 9)};", "  graceful restart on;"]
         if "4" in n["families"]:
             enh = " extended next hop;" if n.get("enh") else ""
