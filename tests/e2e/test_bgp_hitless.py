@@ -7,6 +7,7 @@ added and removed, and at last each speaker is replaced, with graceful restart.
 import os
 import time
 
+from tests.bgp.routers import beyond_routing
 from tests.cluster.traffic import Load
 from tests.e2e.lab import SYSTEM
 from tests.e2e.test_bgp_drain import announced, behind
@@ -101,7 +102,7 @@ def check(load, phase, since):
     until = time.monotonic()
     seen = [r for r in load.requests if since <= r.at]
     assert len(seen) > 20, f"hardly any traffic: {phase}"
-    assert [r for r in seen if not r.ok] == [], phase
+    assert beyond_routing([r for r in seen if not r.ok]) == [], phase
     return until
 
 
@@ -128,5 +129,5 @@ def test_nothing_fails_whatever_changes(lab, router):  # noqa: F811
         aggregate_comes_and_goes(lab, frr, prefix)
         time.sleep(0.5)
     assert len(resets(frr)) == 3  # which shows that the log would have told
-    assert len([r for r in load.failed() if r.at >= at]) <= 4
+    assert beyond_routing([r for r in load.failed() if r.at >= at]) == []
     assert len(load.requests) > 1000

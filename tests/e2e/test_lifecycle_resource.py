@@ -303,7 +303,7 @@ def test_crds_are_upgraded_and_never_downgraded(lab, installed):
         newer = state()
         old = lab.wait(lab.leader, 20, "a leader")
         installed.signal_container(old, signal.SIGTERM)
-        installed.wait_for(lambda: (lab.leader() or old)["pod"] != old["pod"], 20, "a new leader")
+        installed.wait_for(lambda: (lab.leader() or old)["pod"] != old["pod"], 60, "a new leader")
         wait_available(installed)
         time.sleep(1)
         assert state() == newer
