@@ -198,6 +198,8 @@ def check_forwarding(lab, machine, addresses):
     remote = lab.cluster.client("behind-router")
     remote.ns.ip(f"route replace {POOL4} via {machine.ip4}", f"-6 route replace {POOL6} via {machine.ip6}")
     for address in addresses:
+        # The router's kernel table, the service proxies: all have heard of it once there is an answer.
+        lab.wait(lambda where=address: remote.curl(where), 10, f"an answer from {address}")
         answers = [remote.curl(address) for _ in range(10)]
         assert None not in answers
 
