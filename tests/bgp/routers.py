@@ -391,10 +391,10 @@ UNROUTED_MAX = 4
 
 
 def beyond_routing(failed):
-    """Of failed requests those that the router is not to blame for.
+    """Of failed requests all but up to UNROUTED_MAX that were told of no route.
 
-    FRR 8.4 at times has no route in its kernel table for some milliseconds while the next hops of that
-    route change: up to UNROUTED_MAX requests may have found none.
+    With FRR 8.4 as the router, on whose machine some of them start, this was seen now and then for some
+    milliseconds while routes changed. Why is not proven.
     """
     unrouted = [request for request in failed if "OSError(101," in request.error]
     return [request for request in failed if request not in unrouted] + unrouted[UNROUTED_MAX:]

@@ -1,5 +1,6 @@
 """HTTP through a router while everything around it changes: no request fails, no session is reset.
 
+But for a few that find no route at all (beyond_routing).
 Other Services come and go (50; 500 with METALLB_SOAK), attributes and prefixes change, a second router is
 added and removed, and at last each speaker is replaced, with graceful restart.
 """
