@@ -41,8 +41,8 @@ def test_cluster_address_works_from_nodes_and_pods(cluster, web):
     address = cluster.get("Service", web, "default")["spec"]["clusterIP"]
     for node in cluster.nodes:
         assert web in node.ns.run(["curl", "-sf", "-m", "3", f"http://{address}/"]).stdout
-    text = workloads.run_script(cluster, "asker", f"for i in 1 2 3 4 5 6; do curl -sf -m 3 http://{address}/; done")
-    assert len([line for line in text.splitlines() if line.startswith(web)]) == 6
+    text = workloads.run_script(cluster, "visitor", f"for i in 1 2 3 4 5 6; do curl -sSf -m 3 http://{address}/ 2>&1; done")
+    assert len([line for line in text.splitlines() if line.startswith(web)]) == 6, text
 
 
 def test_open_connection_moves_with_the_address(cluster, web):

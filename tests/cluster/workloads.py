@@ -68,8 +68,9 @@ def run_script(cluster, name, script, **spec):
     """Runs a script in a Pod to its end; returns what it printed."""
     cluster.api.create(pod(name, script, **spec))
     try:
-        wait_phase(cluster, name, "Succeeded")
-        return next(iter(cluster.log("default", name).values()))
+        node = wait_phase(cluster, name, "Succeeded")["spec"]["nodeName"]
+        # Another node may still have the log of an earlier Pod of this name.
+        return next(text for key, text in cluster.log("default", name).items() if key.startswith(f"{node}/"))
     finally:
         cluster.api.delete("Pod", name, "default")
 
