@@ -26,6 +26,7 @@
 #include "operator/webhook.h"
 
 #define LEASE_NAME         "metallb-controller"
+#define FLUSH_S            0.25 /* what is left to write may keep the next leader waiting so long */
 #define WEBHOOK_LEASE_NAME "metallb-webhook" /* with --webhook-mode=onlywebhook */
 
 struct lead {
@@ -46,6 +47,8 @@ struct lead {
 	struct webhook *webhook;
 	const struct settings *settings;
 	bool leads;
+	ev_timer flush;
+	bool releasing;
 	void (*done)(void *user);
 	void *user;
 };
@@ -230,6 +233,31 @@ void lead_touch(struct lead *l)
 		reconcile_flush(l->reconcile, on_flushed_for_restart, l);
 }
 
+/* ---- the end ---- */
+
+static void on_flushed(void *user)
+{
+	struct lead *l = user;
+
+	if (l->releasing)
+		return;
+	l->releasing = true;
+	ev_timer_stop(kube_client_loop(l->client), &l->flush);
+	if (l->lease)
+		kube_lease_release(l->lease, l->done, l->user);
+	else
+		l->done(l->user);
+}
+
+static void on_flush_timer(struct ev_loop *loop, ev_timer *w, int events)
+{
+	(void)loop;
+	(void)events;
+	on_flushed(w->data);
+}
+
+/* ---- the lease ---- */
+
 static void on_leader(void *user, const char *identity)
 {
 	(void)user;
@@ -269,7 +297,8 @@ struct lead *lead_new(const struct lead_spec *lead, struct err *err)
 	l->webhook = lead->webhook;
 	l->settings = lead->settings;
 	ev_init(&l->restart, on_restart);
-	l->restart.data = l;
+	ev_timer_init(&l->flush, on_flush_timer, FLUSH_S, 0.);
+	l->restart.data = l->flush.data = l;
 	l->recorder = kube_recorder_new(l->client, "metallb-controller", NULL);
 	if (!options->leader_elect) {
 		start(l);
@@ -284,6 +313,7 @@ struct lead *lead_free(struct lead *l)
 	if (!l)
 		return NULL;
 	ev_timer_stop(kube_client_loop(l->client), &l->restart);
+	ev_timer_stop(kube_client_loop(l->client), &l->flush);
 	stand_back_free(l->stand_back);
 	reconcile_free(l->reconcile);
 	secret_maker_free(l->secret);
@@ -296,20 +326,11 @@ struct lead *lead_free(struct lead *l)
 	return NULL;
 }
 
-static void on_flushed(void *user)
-{
-	struct lead *l = user;
-
-	if (l->lease)
-		kube_lease_release(l->lease, l->done, l->user);
-	else
-		l->done(l->user);
-}
-
 void lead_stop(struct lead *l, void (*done)(void *user), void *user)
 {
 	l->done = done;
 	l->user = user;
+	ev_timer_start(kube_client_loop(l->client), &l->flush);
 	if (l->reconcile)
 		reconcile_flush(l->reconcile, on_flushed, l);
 	else

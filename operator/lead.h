@@ -26,7 +26,7 @@ struct lead *lead_new(const struct lead_spec *spec, struct err *err);
 struct lead *lead_free(struct lead *l);
 /* The settings have changed. */
 void lead_touch(struct lead *l);
-/* Hand over: finish what must be written, give the Lease back, then call done. */
+/* Hand over: write what is left (that may take a moment only), give the Lease back, call done. */
 void lead_stop(struct lead *l, void (*done)(void *user), void *user);
 /* For metrics: bring gauges up to date. */
 bool lead_is_leading(const struct lead *l);

@@ -51,7 +51,9 @@ static void on_readyz(struct serve_request *r, void *user)
 {
 	const struct program *p = user;
 
-	if (p->webhook && !webhook_is_ready(p->webhook))
+	if (p->n_stopping > 0)
+		serve_reply_text(r, 503, "stopping\n");
+	else if (p->webhook && !webhook_is_ready(p->webhook))
 		serve_reply_text(r, 503, "the webhooks are not ready\n");
 	else
 		serve_reply_text(r, 200, "ok\n");

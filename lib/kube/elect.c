@@ -28,6 +28,7 @@ struct kube_elect {
 	usec_t due;      /* order NOTHING: when to go on */
 	usec_t sent_at;  /* of the order under way */
 	bool must_fetch; /* what we know of the lease is not enough for an update */
+	bool hinted; /* while a request is under way, which may have been answered before that */
 
 	bool leader;
 	usec_t held_until;
@@ -154,6 +155,13 @@ static void go_on(struct kube_elect *e)
 	order(e, e->must_fetch ? KUBE_ELECT_GET : KUBE_ELECT_UPDATE);
 }
 
+/* Until the next look, which comes at once when there is news that we do not have yet. */
+static void wait(struct kube_elect *e, usec_t now)
+{
+	e->must_fetch = true;
+	idle(e, e->hinted ? now : retry_at(e, now));
+}
+
 static void recv_get(struct kube_elect *e, usec_t now, int status, struct json_object *lease)
 {
 	if (status == 404) {
@@ -164,7 +172,7 @@ static void recv_get(struct kube_elect *e, usec_t now, int status, struct json_o
 		return;
 	}
 	if (status != 200 || !observe(e, now, lease)) {
-		idle(e, retry_at(e, now));
+		wait(e, now);
 		return;
 	}
 	if (!is_ours(e) && e->holder[0])
@@ -177,8 +185,7 @@ static void recv_get(struct kube_elect *e, usec_t now, int status, struct json_o
 	} else if (is_ours(e) || !e->holder[0] || has_run_out(e, now)) {
 		go_on(e);
 	} else {
-		e->must_fetch = true;
-		idle(e, retry_at(e, now));
+		wait(e, now);
 	}
 }
 
@@ -196,8 +203,8 @@ static void recv_write(struct kube_elect *e, usec_t now, int status, struct json
 		idle(e, now + e->spec.retry);
 	} else {
 		/* Taken by another, or unknown: an answer that was lost may have taken effect. */
-		e->must_fetch = true;
-		idle(e, status == 409 ? now : retry_at(e, now));
+		e->hinted |= status == 409;
+		wait(e, now);
 	}
 }
 
@@ -239,11 +246,16 @@ void kube_elect_tick(struct kube_elect *e, usec_t now)
 		go_on(e);
 }
 
-void kube_elect_hint_free(struct kube_elect *e, usec_t now)
+void kube_elect_hint_free(struct kube_elect *e, usec_t now, struct json_object *lease)
 {
-	if (e->leader || e->releasing || e->order != KUBE_ELECT_NOTHING)
+	if (e->leader || e->releasing)
 		return;
-	e->must_fetch = true;
+	if (e->order != KUBE_ELECT_NOTHING) {
+		e->hinted = e->sent;
+		return;
+	}
+	if (!lease || !observe(e, now, lease))
+		e->must_fetch = true;
 	e->due = now;
 	kube_elect_tick(e, now);
 }
@@ -334,7 +346,9 @@ enum kube_elect_order kube_elect_output(struct kube_elect *e, usec_t now, usec_t
 		return KUBE_ELECT_NOTHING;
 	e->sent = true;
 	e->sent_at = now;
-	if (e->order != KUBE_ELECT_GET) {
+	if (e->order == KUBE_ELECT_GET) {
+		e->hinted = false;
+	} else {
 		build_body(e, wall);
 		*body = e->body;
 	}

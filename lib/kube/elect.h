@@ -35,8 +35,9 @@ struct kube_elect *kube_elect_free(struct kube_elect *e);
 /* The answer to the order under way. status 0: none came. lease: the body, or NULL. */
 void kube_elect_recv(struct kube_elect *e, usec_t now, int status, struct json_object *lease);
 void kube_elect_tick(struct kube_elect *e, usec_t now);
-/* It has been seen elsewhere that nobody holds the lease: a candidate asks at once. */
-void kube_elect_hint_free(struct kube_elect *e, usec_t now);
+/* A watch has shown that nobody holds the lease (NULL: that it is gone): a candidate acts at once.
+ */
+void kube_elect_hint_free(struct kube_elect *e, usec_t now, struct json_object *lease);
 usec_t kube_elect_deadline(const struct kube_elect *e);
 /* After any input, until NOTHING. wall: for the times in the record. *body is the machine's. */
 enum kube_elect_order kube_elect_output(struct kube_elect *e, usec_t now, usec_t wall,

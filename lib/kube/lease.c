@@ -155,7 +155,7 @@ static void on_change(void *user, const char *key, void *before, void *after)
 	(void)before;
 	if (after && kube_json_str(kube_json_get(after, "spec"), "holderIdentity")[0])
 		return;
-	kube_elect_hint_free(l->elect, clock_now());
+	kube_elect_hint_free(l->elect, clock_now(), after);
 	flush(l);
 }
 

@@ -1,9 +1,11 @@
 """What the end-to-end tests are written with: installing, and a test's own namespace with its objects."""
 
+import contextlib
 import ipaddress
 import itertools
 import json
 import pathlib
+import signal
 import time
 
 from tests.cluster.images import PROJECT
@@ -208,6 +210,35 @@ class Lab:
                 if item["pid"] and holder.startswith(item["pod"]):
                     return item
         return None
+
+    def holder(self):
+        """Who leads, by the Lease; every start of a program has an identity of its own. "" when nobody does."""
+        lease = self.api.get("Lease", "metallb-controller", SYSTEM)
+        return ((lease or {}).get("spec") or {}).get("holderIdentity") or ""
+
+    def wait_other_holder(self, old, timeout):
+        """Somebody else's identity, and after how many seconds."""
+        began = time.monotonic()
+        found = self.cluster.wait_for(
+            lambda: (now := self.holder()) not in ("", old) and now, timeout, f"a leader after {old}", interval=0.01
+        )
+        return found, time.monotonic() - began
+
+    @contextlib.contextmanager
+    def hand_over(self):
+        """SIGTERM to the leader's program at the beginning of the block, which gets the identity that it had.
+
+        At the end its Pod is replaced: its program serves on for some seconds, and starts again later and later;
+        meanwhile there would be nobody to take over from the next leader.
+        """
+        leader, old = self.wait(self.leader, 20, "a leader"), self.holder()
+        self.cluster.signal_container(leader, signal.SIGTERM)
+        try:
+            yield old
+        finally:
+            self.api.delete("Pod", leader["pod"], SYSTEM)
+            self.wait(lambda: not self.api.get("Pod", leader["pod"], SYSTEM), 30, "the old leader's Pod gone")
+            wait_installed(self.cluster)
 
     def speaker(self, node):
         """The running speaker container of a node, by the node's name."""

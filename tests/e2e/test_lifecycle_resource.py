@@ -1,7 +1,6 @@
 """The MetalLB resource: what the operator makes of it, keeps so, says about it, and takes away."""
 
 import json
-import signal
 import time
 
 import pytest
@@ -296,14 +295,12 @@ def test_crds_are_upgraded_and_never_downgraded(lab, installed):
 
     try:
         crd_as(installed, found, "0")
-        installed.signal_container(lab.wait(lab.leader, 20, "a leader"), signal.SIGTERM)
-        installed.wait_for(lambda: state() == (own, found["spec"]["versions"]), 20, "the CRD upgraded")
-        wait_installed(installed)
+        with lab.hand_over():
+            installed.wait_for(lambda: state() == (own, found["spec"]["versions"]), 20, "the CRD upgraded")
         crd_as(installed, found, "99")
         newer = state()
-        old = lab.wait(lab.leader, 20, "a leader")
-        installed.signal_container(old, signal.SIGTERM)
-        installed.wait_for(lambda: (lab.leader() or old)["pod"] != old["pod"], 60, "a new leader")
+        with lab.hand_over() as old:
+            lab.wait_other_holder(old, 20)
         wait_available(installed)
         time.sleep(1)
         assert state() == newer

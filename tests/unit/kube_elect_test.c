@@ -197,21 +197,74 @@ static void test_hint(void **state)
 	(void)state;
 	settle(one, &s, 0);
 	settle(two, &s, SEC);
-	kube_elect_hint_free(two, SEC + SEC / 10); /* too early: it is held */
+	kube_elect_hint_free(two, SEC + SEC / 10, NULL); /* too early: it is held */
 	assert_int_equal(settle(two, &s, SEC + SEC / 10), 1);
 	assert_false(kube_elect_is_held(two, SEC + SEC / 10));
 	assert_int_equal(settle(two, &s, SEC + SEC / 5), 0);
 	kube_elect_release(one, 2 * SEC);
 	settle(one, &s, 2 * SEC);
-	kube_elect_hint_free(one, 2 * SEC); /* it wants it no more */
+	kube_elect_hint_free(one, 2 * SEC, s.lease); /* it wants it no more */
 	assert_int_equal(settle(one, &s, 2 * SEC), 0);
-	kube_elect_hint_free(two, 2 * SEC + 1);
-	assert_int_equal(settle(two, &s, 2 * SEC + 1), 2);
+	kube_elect_hint_free(two, 2 * SEC + 1, s.lease);
+	assert_int_equal(settle(two, &s, 2 * SEC + 1), 1); /* the write */
 	assert_true(kube_elect_is_held(two, 2 * SEC + 1));
-	kube_elect_hint_free(two, 2 * SEC + 2); /* news of before */
+	kube_elect_hint_free(two, 2 * SEC + 2, s.lease); /* news of before */
 	assert_int_equal(settle(two, &s, 2 * SEC + 2), 0);
 	kube_elect_free(one);
 	kube_elect_free(two);
+	json_object_put(s.lease);
+}
+
+/* The news comes while a look is under way whose answer is older. */
+static void test_hint_during_a_look(void **state)
+{
+	struct server s = {0};
+	struct kube_elect *one = candidate("one"), *two = candidate("two");
+	struct json_object *before = NULL;
+	const char *body;
+
+	(void)state;
+	settle(one, &s, 0);
+	kube_elect_tick(two, SEC);
+	assert_int_equal(kube_elect_output(two, SEC, 0, &body), KUBE_ELECT_GET);
+	assert_int_equal(json_object_deep_copy(s.lease, &before, NULL), 0);
+	kube_elect_release(one, SEC);
+	settle(one, &s, SEC);
+	kube_elect_hint_free(two, SEC, s.lease);
+	kube_elect_recv(two, SEC + 1, 200, before);
+	assert_int_equal(settle(two, &s, SEC + 1), 2);
+	assert_true(kube_elect_is_held(two, SEC + 1));
+	kube_elect_free(one);
+	kube_elect_free(two);
+	json_object_put(before);
+	json_object_put(s.lease);
+}
+
+/* The news is older than what the server has by now: the write is refused, and a look follows. */
+static void test_hint_of_before(void **state)
+{
+	struct server s = {0};
+	struct kube_elect *one = candidate("one"), *two = candidate("two"),
+			  *three = candidate("three");
+	struct json_object *freed = NULL;
+
+	(void)state;
+	settle(one, &s, 0);
+	settle(two, &s, 0);
+	kube_elect_release(one, SEC);
+	settle(one, &s, SEC);
+	assert_int_equal(json_object_deep_copy(s.lease, &freed, NULL), 0);
+	settle(three, &s, SEC);
+	assert_true(kube_elect_is_leader(three));
+	kube_elect_hint_free(two, SEC + 1, freed);
+	assert_int_equal(settle(two, &s, SEC + 1), 2);
+	assert_false(kube_elect_is_leader(two));
+	assert_string_equal(kube_elect_holder(two), "three");
+	assert_int_equal(settle(two, &s, SEC + 2), 0); /* it waits again */
+	kube_elect_free(one);
+	kube_elect_free(two);
+	kube_elect_free(three);
+	json_object_put(freed);
 	json_object_put(s.lease);
 }
 
@@ -382,6 +435,8 @@ int main(void)
 		cmocka_unit_test(test_second_waits_for_the_duration),
 		cmocka_unit_test(test_release_hands_over),
 		cmocka_unit_test(test_hint),
+		cmocka_unit_test(test_hint_during_a_look),
+		cmocka_unit_test(test_hint_of_before),
 		cmocka_unit_test(test_release_gives_up),
 		cmocka_unit_test(test_no_answer_ends_it_in_time),
 		cmocka_unit_test(test_lost_answer_of_a_write_that_was_taken),
