@@ -1,6 +1,6 @@
 /*
- * One CRD after the other: read, planned (crd_plan.c), written with the resourceVersion it was read
- * with. What fails is told and tried again later.
+ * One CRD after the other: read, made when there is none, else planned (crd_plan.c) and written
+ * with the resourceVersion it was read with. What fails is told and tried again later.
  */
 #include "operator/crds.h"
 
@@ -23,7 +23,7 @@ struct crds {
 	struct json_object *ours;
 	struct kube_call *call;
 	ev_timer timer;
-	bool settled;
+	bool creating, settled;
 	struct buf problem, next_problem;
 };
 
@@ -66,47 +66,62 @@ static void on_written(void *user, const struct kube_result *result)
 
 	c->call = NULL;
 	if (result->ok)
-		log_info("CRD upgraded", "name", kube_meta_str(c->ours, "name"), NULL);
+		log_info(c->creating ? "CRD made" : "CRD upgraded", "name",
+			 kube_meta_str(c->ours, "name"), NULL);
 	else
 		note(c, result->message);
 	next(c);
+}
+
+/* By server-side apply, which needs the right to create for this name only. Not by force: somebody
+ * else may be making it. */
+static void create(struct crds *c)
+{
+	static const struct kube_patch_options own = {RENDER_MANAGER, false};
+	struct kube_ref ref = {&kube_crds, NULL, kube_meta_str(c->ours, "name"), NULL};
+
+	c->creating = true;
+	c->call = kube_client_patch(c->spec.client, &ref, KUBE_PATCH_APPLY, render_text(c->ours),
+				    &own, on_written, c);
+}
+
+static void update(struct crds *c, struct json_object *want)
+{
+	struct kube_ref ref = {&kube_crds, NULL, kube_meta_str(c->ours, "name"), NULL};
+
+	c->creating = false;
+	c->call = kube_client_update(c->spec.client, &ref, render_text(want), on_written, c);
+}
+
+static bool may_write(struct crds *c)
+{
+	if (c->spec.may_write(c->spec.user))
+		return true;
+	note(c, "not written: the lease is not held any more");
+	return false;
 }
 
 static void on_read(void *user, const struct kube_result *result)
 {
 	struct crds *c = user;
 	const char *name = kube_meta_str(c->ours, "name");
-	struct kube_ref ref = {&kube_crds, NULL, name, NULL};
-	struct json_object *update = NULL;
+	struct json_object *want = NULL;
 
 	c->call = NULL;
-	if (!result->ok) {
-		_cleanup_free_ char *text =
-			result->status == 404
-				? xasprintf("CRD %s is missing: kubectl apply -k crds", name)
-				: xstrdup(result->message);
+	if (result->status == 404) {
+		if (may_write(c))
+			create(c);
+	} else if (!result->ok) {
+		note(c, result->message);
+	} else {
+		enum crd_action action = crd_plan(result->body, c->ours, &want);
 
-		note(c, text);
-		next(c);
-		return;
+		if (action == CRD_NEWER)
+			log_info("CRD is newer than this operator and stays", "name", name, NULL);
+		if (action == CRD_WRITE && may_write(c))
+			update(c, want);
+		json_object_put(want);
 	}
-	switch (crd_plan(result->body, c->ours, &update)) {
-	case CRD_CURRENT:
-		next(c);
-		return;
-	case CRD_NEWER:
-		log_info("CRD is newer than this operator and stays", "name", name, NULL);
-		next(c);
-		return;
-	case CRD_WRITE:
-		break;
-	}
-	if (!c->spec.may_write(c->spec.user))
-		note(c, "not written: the lease is not held any more");
-	else
-		c->call = kube_client_update(c->spec.client, &ref, render_text(update), on_written,
-					     c);
-	json_object_put(update);
 	if (!c->call)
 		next(c);
 }

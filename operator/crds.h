@@ -22,7 +22,7 @@ struct crds *crds_new(const struct crds_spec *spec);
 struct crds *crds_free(struct crds *c);
 /* Each has been looked at, well or not. */
 bool crds_are_settled(const struct crds *c);
-/* What a person should know: a CRD that is missing, or could not be written. "" when all is well.
+/* What a person should know: a CRD that could not be read or written. "" when all is well.
  */
 const char *crds_problem(const struct crds *c);
 

@@ -16,6 +16,7 @@
 #include "metallb/log.h"
 #include "metallb/xalloc.h"
 #include "operator/metrics.h"
+#include "operator/notice.h"
 #include "operator/proxy_watch.h"
 #include "operator/reconcile.h"
 #include "operator/render.h"
@@ -43,7 +44,8 @@ struct lead {
 	struct speakers *speakers;
 	struct stand_back *stand_back;
 	struct proxy_watch *proxy;
-	bool works; /* leads, and MetalLB's controller is not in charge */
+	struct notice *notice; /* while there are no speakers to keep */
+	bool works;            /* leads, and MetalLB's controller is not in charge */
 	struct webhook *webhook;
 	const struct settings *settings;
 	bool leads;
@@ -63,6 +65,61 @@ static bool may_write(void *user)
 bool lead_may_write(const struct lead *l)
 {
 	return l->works && (!l->lease || kube_lease_is_held(l->lease, clock_now()));
+}
+
+static void add_notice(struct install_notices *out, const char *type, const char *reason,
+		       const char *message)
+{
+	out->items[out->n++] = (struct install_notice){type, reason, message};
+}
+
+static void gather_notices(void *user, struct install_notices *out)
+{
+	const struct lead *l = user;
+
+	if (l->stand_back && *stand_back_message(l->stand_back))
+		add_notice(out, INSTALL_STANDING_BACK, STAND_BACK_REASON,
+			   stand_back_message(l->stand_back));
+	if (l->proxy && proxy_watch_is_loose(l->proxy))
+		add_notice(out, INSTALL_LAYER2, PROXY_WATCH_REASON, proxy_watch_loose);
+}
+
+static void on_notice(void *user)
+{
+	struct lead *l = user;
+
+	if (l->speakers)
+		speakers_touch(l->speakers);
+	else if (l->notice)
+		notice_touch(l->notice);
+}
+
+static void start_notice(struct lead *l)
+{
+	struct notice_spec spec = {
+		.client = l->client,
+		.ns = l->ns,
+		.settings = l->settings,
+		.may_write = may_write,
+		.gather = gather_notices,
+		.user = l,
+	};
+
+	l->notice = notice_new(&spec);
+}
+
+static void start_proxy(struct lead *l)
+{
+	struct proxy_watch_spec spec = {
+		.client = l->client,
+		.recorder = l->recorder,
+		.ns = l->ns,
+		.pod_name = l->options->pod_name,
+		.on_change = on_notice,
+		.user = l,
+	};
+
+	l->proxy = proxy_watch_new(&spec);
 }
 
 static enum bgp_backend wanted_backend(const struct lead *l)
@@ -114,9 +171,11 @@ static void start_speakers(struct lead *l)
 		.ns = l->ns,
 		.settings = l->settings,
 		.may_write = may_write,
+		.notices = gather_notices,
 		.user = l,
 	};
 
+	l->notice = notice_free(l->notice); /* they write the whole status */
 	l->speakers = speakers_new(&spec);
 }
 
@@ -130,7 +189,7 @@ static void begin(struct lead *l)
 	if (o->webhook_mode == WEBHOOK_ONLY)
 		return;
 	start_reconcile(l);
-	l->proxy = proxy_watch_new(l->client, l->recorder, l->ns, o->pod_name);
+	start_proxy(l);
 	if (o->ml_secret_name[0])
 		l->secret = secret_maker_new(l->client, l->ns, o->ml_secret_name, o->deployment);
 	if (o->manage_speakers && *o->deployment && (*o->pod_name || *o->speaker_image))
@@ -160,6 +219,9 @@ static void on_in_charge(void *user)
 		begin(l);
 	else if (!may && l->works)
 		end(l);
+	if (!l->speakers && !l->notice)
+		start_notice(l);
+	on_notice(l);
 }
 
 static void start(void *user)
@@ -191,6 +253,7 @@ static void stop(void *user)
 	metric_set(operator_metrics.leader, NULL, 0);
 	l->leads = false;
 	l->stand_back = stand_back_free(l->stand_back);
+	l->notice = notice_free(l->notice);
 	end(l);
 }
 
@@ -227,8 +290,7 @@ static void on_flushed_for_restart(void *user)
 
 void lead_touch(struct lead *l)
 {
-	if (l->speakers)
-		speakers_touch(l->speakers);
+	on_notice(l);
 	if (is_outdated(l) && !l->done)
 		reconcile_flush(l->reconcile, on_flushed_for_restart, l);
 }
@@ -319,6 +381,7 @@ struct lead *lead_free(struct lead *l)
 	secret_maker_free(l->secret);
 	speakers_free(l->speakers);
 	proxy_watch_free(l->proxy);
+	notice_free(l->notice);
 	free(l->lb_class);
 	kube_lease_free(l->lease);
 	kube_recorder_free(l->recorder);

@@ -55,25 +55,6 @@ static void add_member(struct buf *out, const char *name, const char *value)
 	buf_add_json_str(out, value, strlen(value));
 }
 
-static void add_condition(struct buf *out, const struct api_condition *c)
-{
-	char time[32];
-
-	buf_add_char(out, '{');
-	add_member(out, "type", c->type);
-	buf_add_char(out, ',');
-	add_member(out, "status", c->status);
-	buf_add_char(out, ',');
-	add_member(out, "reason", c->reason);
-	buf_add_char(out, ',');
-	add_member(out, "message", c->message);
-	buf_add_char(out, ',');
-	add_member(out, "lastTransitionTime", clock_format_rfc3339(c->last_transition, time));
-	if (c->observed_generation)
-		buf_printf(out, ",\"observedGeneration\":%lld", (long long)c->observed_generation);
-	buf_add_char(out, '}');
-}
-
 /* The whole list: a merge patch replaces lists. Conditions of others stay as they are. */
 static void add_conditions(struct buf *out, const struct service *svc,
 			   const struct services_result *r, usec_t wall)
@@ -87,21 +68,23 @@ static void add_conditions(struct buf *out, const struct service *svc,
 		if (&svc->conditions[i] == now)
 			continue;
 		buf_add_str(out, sep);
-		add_condition(out, &svc->conditions[i]);
+		api_condition_format(&svc->conditions[i], out);
 		sep = ",";
 	}
 	if (r->condition.wanted) {
 		bool same = now && strcmp(now->status, status) == 0 && now->last_transition;
 
 		buf_add_str(out, sep);
-		add_condition(out, &(struct api_condition){
-					   .type = SERVICES_CONDITION,
-					   .status = status,
-					   .reason = r->condition.reason,
-					   .message = r->condition.message,
-					   .observed_generation = svc->obj.meta.generation,
-					   .last_transition = same ? now->last_transition : wall,
-				   });
+		api_condition_format(
+			&(struct api_condition){
+				.type = SERVICES_CONDITION,
+				.status = status,
+				.reason = r->condition.reason,
+				.message = r->condition.message,
+				.observed_generation = svc->obj.meta.generation,
+				.last_transition = same ? now->last_transition : wall,
+			},
+			out);
 	}
 	buf_add_char(out, ']');
 }

@@ -10,14 +10,14 @@
 #include "metallb/xalloc.h"
 #include "operator/kube_proxy.h"
 
-#define LOOSE                                                                                      \
-	"kube-proxy runs in IPVS mode without strictARP: every node answers ARP for every "        \
-	"address, and layer 2 cannot work. Mend it: kubectl metallb doctor --fix strict-arp"
+const char proxy_watch_loose[] =
+	"kube-proxy runs in IPVS mode without strictARP: every node answers ARP for every "
+	"address, and layer 2 cannot work. Mend it: kubectl metallb doctor --fix strict-arp";
 
 struct proxy_watch {
-	struct kube_recorder *recorder;
-	const char *ns, *pod_name;
+	struct proxy_watch_spec spec;
 	struct kube_informer *informer;
+	bool loose;
 };
 
 static void *decode(struct json_object *o, struct err *err)
@@ -44,25 +44,33 @@ static void on_change(void *user, const char *key, void *before, void *after)
 {
 	struct proxy_watch *w = user;
 	struct kube_event_object own = {
-		.resource = &kube_pods, .ns = w->ns, .name = w->pod_name, .uid = ""};
-	bool was = judge(before) == KUBE_PROXY_LOOSE, is = judge(after) == KUBE_PROXY_LOOSE;
+		.resource = &kube_pods, .ns = w->spec.ns, .name = w->spec.pod_name, .uid = ""};
+	bool was = w->loose;
 
 	(void)key;
-	if (is && !was) {
-		log_warn(LOOSE, NULL);
-		if (*own.name)
-			kube_recorder_event(w->recorder, &own, "Warning", "KubeProxyStrictARP",
-					    LOOSE);
-	} else if (was && !is) {
+	(void)before;
+	w->loose = judge(after) == KUBE_PROXY_LOOSE;
+	if (w->loose == was)
+		return;
+	if (!w->loose)
 		log_info("kube-proxy does not stand in the way any more", NULL);
-	}
+	else
+		log_warn(proxy_watch_loose, NULL);
+	if (w->loose && *own.name)
+		kube_recorder_event(w->spec.recorder, &own, "Warning", PROXY_WATCH_REASON,
+				    proxy_watch_loose);
+	w->spec.on_change(w->spec.user);
 }
 
-struct proxy_watch *proxy_watch_new(struct kube_client *client, struct kube_recorder *recorder,
-				    const char *ns, const char *pod_name)
+bool proxy_watch_is_loose(const struct proxy_watch *w)
+{
+	return w->loose;
+}
+
+struct proxy_watch *proxy_watch_new(const struct proxy_watch_spec *spec)
 {
 	struct proxy_watch *w = xcalloc(1, sizeof(*w));
-	struct kube_informer_spec spec = {
+	struct kube_informer_spec informer = {
 		.sources = {{&kube_configmaps, decode}},
 		.n_sources = 1,
 		.ns = KUBE_PROXY_NS,
@@ -72,10 +80,8 @@ struct proxy_watch *proxy_watch_new(struct kube_client *client, struct kube_reco
 		.user = w,
 	};
 
-	w->recorder = recorder;
-	w->ns = ns;
-	w->pod_name = pod_name;
-	w->informer = kube_informer_new(client, &spec);
+	w->spec = *spec;
+	w->informer = kube_informer_new(spec->client, &informer);
 	return w;
 }
 

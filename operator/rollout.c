@@ -291,41 +291,70 @@ static const struct api_condition *old_condition(const struct metallb *m, const 
 	return NULL;
 }
 
-static void add_text(struct buf *out, const char *name, const char *value)
-{
-	buf_printf(out, "\"%s\":", name);
-	buf_add_json_str(out, value, strlen(value));
-}
-
 /* Appends one condition; returns whether it differs from what is there. */
 static bool add_condition(const struct metallb *m, struct api_condition *c, usec_t wall,
 			  struct buf *out)
 {
 	const struct api_condition *old = old_condition(m, c->type);
 	bool same = old && strcmp(old->status, c->status) == 0;
-	char time[32];
 
 	c->last_transition = same && old->last_transition ? old->last_transition : wall;
-	buf_add_char(out, '{');
-	add_text(out, "type", c->type);
-	buf_add_char(out, ',');
-	add_text(out, "status", c->status);
-	buf_add_char(out, ',');
-	add_text(out, "reason", c->reason);
-	buf_add_char(out, ',');
-	add_text(out, "message", c->message);
-	buf_add_char(out, ',');
-	add_text(out, "lastTransitionTime", clock_format_rfc3339(c->last_transition, time));
-	if (m->obj.meta.generation)
-		buf_printf(out, ",\"observedGeneration\":%" PRId64, m->obj.meta.generation);
-	buf_add_char(out, '}');
+	c->observed_generation = m->obj.meta.generation;
+	api_condition_format(c, out);
 	return !same || strcmp(old->reason, c->reason) != 0 ||
 	       strcmp(old->message, c->message) != 0 ||
 	       old->observed_generation != m->obj.meta.generation;
 }
 
-bool install_patch(const struct metallb *m, const struct install_verdict *v, usec_t wall,
-		   struct buf *out)
+static bool add_notices(const struct metallb *m, const struct install_notices *notices, usec_t wall,
+			const char *sep, struct buf *out)
+{
+	bool differs = false;
+
+	for (size_t i = 0; i < notices->n; i++) {
+		struct api_condition c = {
+			.type = notices->items[i].type,
+			.status = "True",
+			.reason = notices->items[i].reason,
+			.message = notices->items[i].message,
+		};
+
+		buf_add_str(out, i ? "," : sep);
+		differs |= add_condition(m, &c, wall, out);
+	}
+	return differs;
+}
+
+static bool is_notice(const char *type)
+{
+	return strcmp(type, INSTALL_STANDING_BACK) == 0 || strcmp(type, INSTALL_LAYER2) == 0;
+}
+
+bool install_notices_patch(const struct metallb *m, const struct install_notices *notices,
+			   usec_t wall, struct buf *out)
+{
+	const char *sep = "";
+	size_t n = 0;
+
+	buf_add_str(out, "{\"metadata\":{\"resourceVersion\":");
+	buf_add_json_str(out, m->obj.meta.resource_version, strlen(m->obj.meta.resource_version));
+	buf_add_str(out, "},\"status\":{\"conditions\":[");
+	for (size_t i = 0; i < m->n_conditions; i++) {
+		if (is_notice(m->conditions[i].type))
+			continue;
+		buf_add_str(out, sep);
+		api_condition_format(&m->conditions[i], out);
+		sep = ",";
+		n++;
+	}
+	bool differs = add_notices(m, notices, wall, sep, out);
+
+	buf_add_str(out, "]}}");
+	return differs || m->n_conditions != n + notices->n;
+}
+
+bool install_patch(const struct metallb *m, const struct install_verdict *v,
+		   const struct install_notices *notices, usec_t wall, struct buf *out)
 {
 	const struct {
 		const char *type;
@@ -343,7 +372,7 @@ bool install_patch(const struct metallb *m, const struct install_verdict *v, use
 		{"Degraded", v->state == INSTALL_DEGRADED, v->state == INSTALL_DEGRADED,
 		 "nothing has failed"},
 	};
-	bool differs = m->n_conditions != ARRAY_SIZE(list);
+	bool differs = m->n_conditions != ARRAY_SIZE(list) + notices->n;
 
 	buf_add_str(out, "{\"status\":{\"conditions\":[");
 	for (size_t i = 0; i < ARRAY_SIZE(list); i++) {
@@ -358,6 +387,7 @@ bool install_patch(const struct metallb *m, const struct install_verdict *v, use
 			buf_add_char(out, ',');
 		differs |= add_condition(m, &c, wall, out);
 	}
+	differs |= add_notices(m, notices, wall, ",", out);
 	buf_add_str(out, "]}}");
 	return differs;
 }

@@ -58,12 +58,28 @@ struct install_verdict {
 
 void install_judge(const struct install_facts *f, struct install_verdict *out);
 
+/* Conditions of their own, which are there (and True) only as long as their cause is. */
+#define INSTALL_STANDING_BACK "StandingBack"
+#define INSTALL_LAYER2        "Layer2Hindered"
+#define INSTALL_NOTICES_MAX   2
+
+struct install_notices {
+	struct install_notice {
+		const char *type, *reason, *message;
+	} items[INSTALL_NOTICES_MAX];
+	size_t n;
+};
+
 /*
- * The conditions Available, Upgradeable, Progressing and Degraded as a merge patch of the status.
- * false when those that are there say the same already; a time changes only with its status.
+ * The conditions Available, Upgradeable, Progressing and Degraded, and the notices, as a merge
+ * patch of the status. false when those that are there say the same already; a time changes only
+ * with its status.
  */
-bool install_patch(const struct metallb *m, const struct install_verdict *v, usec_t wall,
-		   struct buf *out);
+bool install_patch(const struct metallb *m, const struct install_verdict *v,
+		   const struct install_notices *notices, usec_t wall, struct buf *out);
+/* The notices alone: the other conditions stay as they are. */
+bool install_notices_patch(const struct metallb *m, const struct install_notices *notices,
+			   usec_t wall, struct buf *out);
 
 /* ---- going back ---- */
 

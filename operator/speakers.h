@@ -9,6 +9,7 @@
 #include "metallb/kube_client.h"
 #include "metallb/kube_event.h"
 #include "operator/options.h"
+#include "operator/rollout.h"
 
 struct settings;
 struct speakers;
@@ -20,6 +21,8 @@ struct speakers_spec {
 	const char *ns;
 	const struct settings *settings;
 	bool (*may_write)(void *user); /* asked right before each write */
+	/* What else the status has to say. */
+	void (*notices)(void *user, struct install_notices *out);
 	void *user;
 };
 

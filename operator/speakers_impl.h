@@ -62,7 +62,8 @@ struct speakers {
 	usec_t progress_at; /* when it last came on */
 	bool rolled_back, rollback_asked;
 
-	usec_t made_at; /* the default resource; 0: not by us */
+	size_t n_monitors; /* of those of other settings, the ones that are dealt with */
+	usec_t made_at;    /* the default resource; 0: not by us */
 
 	/* the removal */
 	usec_t withdraw_at; /* 0: not going on */
@@ -103,6 +104,9 @@ bool speakers_settle_controller(struct speakers *s, const struct metallb *m);
 /* Set an annotation of an object that is there, or take it away (NULL). */
 bool speakers_annotate(struct speakers *s, const struct kube_resource *resource, const char *name,
 		       const char *key, const char *value);
+
+/* speakers_monitors.c: remove a monitor of other settings; false: there is none left. */
+bool speakers_drop_monitors(struct speakers *s);
 
 /* speakers_remove.c: the resource is not there. */
 bool speakers_absent(struct speakers *s, usec_t now);

@@ -121,5 +121,5 @@ bool speakers_absent(struct speakers *s, usec_t now)
 		if (is_ours(w, live) && delete (s, w, live))
 			return true;
 	}
-	return speakers_settle_controller(s, NULL);
+	return speakers_drop_monitors(s) || speakers_settle_controller(s, NULL);
 }

@@ -44,12 +44,13 @@ static void tell(struct speakers *s, const struct metallb *m, const struct insta
 }
 
 static bool write_conditions(struct speakers *s, const struct metallb *m,
-			     const struct install_verdict *v, usec_t now)
+			     const struct install_verdict *v, const struct install_notices *notices,
+			     usec_t now)
 {
 	struct kube_ref ref = {&kube_metallbs, m->obj.meta.namespace, m->obj.meta.name, "status"};
 	_cleanup_(buf_fini) struct buf body = {0};
 
-	if (!install_patch(m, v, clock_wall(), &body))
+	if (!install_patch(m, v, notices, clock_wall(), &body))
 		return false;
 	if (now < s->status_at) {
 		speakers_arm(s, s->status_at);
@@ -75,8 +76,10 @@ static bool write_main(struct speakers *s, const struct setting *set, usec_t now
 	const struct kube_store *store = kube_informer_store(s->pods);
 	size_t n = kube_store_count(store), pos = 0;
 	const struct speaker_pod **pods = xcalloc(n + 1, sizeof(*pods));
+	struct install_notices notices = {0};
 	struct install_verdict v;
 
+	s->spec.notices(s->spec.user, &notices);
 	for (size_t i = 0; i < n; i++)
 		pods[i] = kube_store_next(store, &pos, NULL);
 	install_judge(
@@ -98,7 +101,7 @@ static bool write_main(struct speakers *s, const struct setting *set, usec_t now
 		},
 		&v);
 	tell(s, set->metallb, &v);
-	bool busy = write_conditions(s, set->metallb, &v, now);
+	bool busy = write_conditions(s, set->metallb, &v, &notices, now);
 
 	buf_fini(&v.message);
 	free(pods);
@@ -107,10 +110,11 @@ static bool write_main(struct speakers *s, const struct setting *set, usec_t now
 
 static bool write_wrong(struct speakers *s, const struct setting *set, usec_t now)
 {
+	const struct install_notices none = {0};
 	struct install_verdict v;
 
 	install_judge(&(struct install_facts){.wrong_name = set->name, .note = ""}, &v);
-	bool busy = write_conditions(s, set->metallb, &v, now);
+	bool busy = write_conditions(s, set->metallb, &v, &none, now);
 
 	buf_fini(&v.message);
 	return busy;

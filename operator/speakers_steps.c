@@ -373,7 +373,7 @@ static bool settle_all(struct speakers *s, const struct metallb *m, usec_t now)
 	for (size_t i = 0; i + 1 < r.n && !busy; i++)
 		busy = settle(s, &r.items[i]);
 	busy = busy || settle_daemonset(s, m, &r.items[r.n - 1], now) || drop_policy(s) ||
-	       speakers_settle_controller(s, m);
+	       speakers_drop_monitors(s) || speakers_settle_controller(s, m);
 	rendered_fini(&r);
 	return busy;
 }

@@ -5,6 +5,7 @@
 #include "operator/stand_back.h"
 
 #include <ev.h>
+#include <string.h>
 
 #include "metallb/log.h"
 #include "metallb/xalloc.h"
@@ -22,6 +23,7 @@ struct stand_back {
 	bool known, in_charge; /* MetalLB is */
 	bool complained;
 	usec_t told_at;
+	char *message; /* while MetalLB is in charge, else NULL */
 };
 
 static void tell(const struct stand_back *s, const char *type, const char *reason,
@@ -34,18 +36,13 @@ static void tell(const struct stand_back *s, const char *type, const char *reaso
 		kube_recorder_event(s->spec.recorder, &own, type, reason, message);
 }
 
-static void tell_in_charge(struct stand_back *s, const char *name, usec_t now)
+static void tell_in_charge(struct stand_back *s, usec_t now)
 {
-	_cleanup_free_ char *message =
-		xasprintf("MetalLB's controller %s/%s is in charge: no address is given out, and "
-			  "webhooks, CRDs and the gossip Secret are left alone until it is gone",
-			  s->spec.ns, name);
-
 	if (s->in_charge && now - s->told_at < TELL_PERIOD)
 		return;
 	s->told_at = now;
-	log_warn("standing back", "reason", message, NULL);
-	tell(s, "Warning", "MetalLBInCharge", message);
+	log_warn("standing back", "reason", s->message, NULL);
+	tell(s, "Warning", STAND_BACK_REASON, s->message);
 }
 
 static void tell_taking_over(const struct stand_back *s)
@@ -54,6 +51,22 @@ static void tell_taking_over(const struct stand_back *s)
 		return;
 	log_info("MetalLB's controller is gone: taking over", NULL);
 	tell(s, "Normal", "TakingOver", "MetalLB's controller is gone: addresses are given out");
+}
+
+/* Returns whether it says something else now. */
+static bool set_message(struct stand_back *s, const char *name)
+{
+	char *message = name ? xasprintf("MetalLB's controller %s/%s is in charge: no address is "
+					 "given out, and webhooks, CRDs and the gossip Secret are "
+					 "left alone until it is gone",
+					 s->spec.ns, name)
+			     : NULL;
+	bool same =
+		message && s->message ? strcmp(message, s->message) == 0 : message == s->message;
+
+	free(s->message);
+	s->message = message;
+	return !same;
 }
 
 static void on_list(void *user, const struct kube_result *r)
@@ -71,10 +84,10 @@ static void on_list(void *user, const struct kube_result *r)
 		log_warn("cannot see whether MetalLB's controller runs here", "error", r->message,
 			 NULL);
 	s->complained = !r->ok;
-	bool changed = !s->known || s->in_charge != (name != NULL);
+	bool changed = set_message(s, name) || !s->known;
 
 	if (name)
-		tell_in_charge(s, name, now);
+		tell_in_charge(s, now);
 	else
 		tell_taking_over(s);
 	s->known = true;
@@ -117,6 +130,7 @@ struct stand_back *stand_back_free(struct stand_back *s)
 		return NULL;
 	ev_timer_stop(kube_client_loop(s->spec.client), &s->timer);
 	kube_client_cancel(s->call);
+	free(s->message);
 	free(s);
 	return NULL;
 }
@@ -124,4 +138,9 @@ struct stand_back *stand_back_free(struct stand_back *s)
 bool stand_back_may_work(const struct stand_back *s)
 {
 	return s->known && !s->in_charge;
+}
+
+const char *stand_back_message(const struct stand_back *s)
+{
+	return s->message ? s->message : "";
 }

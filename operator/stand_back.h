@@ -8,6 +8,8 @@
 #include "metallb/kube_client.h"
 #include "metallb/kube_event.h"
 
+#define STAND_BACK_REASON "MetalLBInCharge"
+
 struct stand_back;
 
 struct stand_back_spec {
@@ -23,5 +25,7 @@ struct stand_back *stand_back_new(const struct stand_back_spec *spec);
 struct stand_back *stand_back_free(struct stand_back *s);
 /* It is known that nobody else is in charge. */
 bool stand_back_may_work(const struct stand_back *s);
+/* Who is in charge instead; "": nobody that is known of. */
+const char *stand_back_message(const struct stand_back *s);
 
 #endif

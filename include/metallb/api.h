@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "metallb/arena.h"
+#include "metallb/buf.h"
 #include "metallb/clock.h"
 #include "metallb/err.h"
 #include "metallb/ip.h"
@@ -196,6 +197,9 @@ struct api_condition {
 	int64_t observed_generation;
 	usec_t last_transition; /* wall clock, 0 when absent */
 };
+
+/* As one entry of a list in JSON. */
+void api_condition_format(const struct api_condition *c, struct buf *out);
 
 struct configuration_state {
 	struct api_object obj;

@@ -8,6 +8,7 @@ import pytest
 
 from tests.e2e.lab import SYSTEM
 from tests.e2e.test_ipam_cli import PROGRAM
+from tests.e2e.test_lifecycle_resource import conditions
 
 PROXY = """\
 # written by kubeadm
@@ -113,10 +114,15 @@ def test_each_trouble_is_named_and_strict_arp_mended(lab, cluster, proxy_config,
     # the operator has seen it by itself
     lab.wait(
         lambda: any(e["reason"] == "KubeProxyStrictARP" for e in cluster.api.list("Event", SYSTEM)), 10, "its event")
+    told = lab.wait(lambda: conditions(cluster).get("Layer2Hindered"), 10, "its condition")
+    assert (told["status"], told["reason"]) == ("True", "KubeProxyStrictARP")
+    assert told["message"].endswith("kubectl metallb doctor --fix strict-arp")
+    assert {"Available", "Upgradeable", "Progressing", "Degraded"} < set(conditions(cluster))
     status, text = run_doctor(cluster, "--fix", "strict-arp")
     assert status == 0 and "rollout restart daemonset kube-proxy" in text
     mended = cluster.get("ConfigMap", "kube-proxy", "kube-system")["data"]["config.conf"]
     assert mended == PROXY.replace("strictARP: false", "strictARP: true")
+    lab.wait(lambda: "Layer2Hindered" not in conditions(cluster), 10, "the condition gone")
     assert examine(cluster)[1]["kube-proxy"][0] == ("ok", "mode ipvs does not stand in the way")
     status, text = run_doctor(cluster, "--fix", "strict-arp")
     assert status == 0 and "nothing to do" in text

@@ -109,6 +109,12 @@ def versions(cluster):
     return {o["metadata"]["name"]: o["metadata"]["resourceVersion"] for o in objects}
 
 
+def standing_back(cluster):
+    """The condition of the MetalLB resource that says so, if it is there."""
+    found = (cluster.get("MetalLB", "metallb", SYSTEM).get("status") or {}).get("conditions") or []
+    return next((item for item in found if item["type"] == "StandingBack"), None)
+
+
 def documented(number):
     """The shell lines of step `number` of docs/migration.md."""
     text = (ROOT / "docs/migration.md").read_text()
@@ -140,9 +146,13 @@ def move(cluster, held, step):
 
     # our operator comes, and stands back
     before = versions(cluster)
+    cluster.kubectl("apply", "-f", ROOT / "config/migration/metallb.yaml")
     typed(cluster, 1)
     cluster.wait_for(
         lambda: any(e["reason"] == "MetalLBInCharge" for e in cluster.api.list("Event", SYSTEM)), 30, "standing back told")
+    told = cluster.wait_for(lambda: standing_back(cluster), 10, "the condition")
+    assert (told["status"], told["reason"]) == ("True", "MetalLBInCharge")
+    assert f"MetalLB's controller {SYSTEM}/controller is in charge" in told["message"]
     service(cluster, "new")
     time.sleep(2)
     assert addresses(cluster, "new") == [] and versions(cluster) == before
@@ -165,6 +175,7 @@ def move(cluster, held, step):
     cluster.wait_for(lambda: addresses(cluster, "new"), 30, "an address for the Service that waited")
     assert addresses(cluster, "new")[0] not in held
     assert [addresses(cluster, f"old-{i}") for i in range(4)] == [[a] for a in held]
+    cluster.wait_for(lambda: not standing_back(cluster), 10, "the condition gone")
     step.settled("MetalLB is gone")
     if os.environ.get("METALLB_SOAK"):
         settle(cluster, held, step)

@@ -309,6 +309,28 @@ def test_crds_are_upgraded_and_never_downgraded(lab, installed):
         installed.api.patch("CustomResourceDefinition", name, body)
 
 
+def test_a_missing_crd_is_made(lab, installed):
+    """Whoever leads next makes it, as it was, and it is of use again."""
+    name = "communities.metallb.io"
+    before = installed.get("CustomResourceDefinition", name)
+    installed.api.delete("CustomResourceDefinition", name)
+    installed.wait_for(lambda: not installed.get("CustomResourceDefinition", name), 20, "the CRD gone")
+    with lab.hand_over():
+        made = installed.wait_for(lambda: installed.get("CustomResourceDefinition", name), 20, "the CRD made")
+    assert made["spec"]["versions"] == before["spec"]["versions"]
+    assert made["metadata"]["annotations"][SCHEMA] == before["metadata"]["annotations"][SCHEMA]
+
+    def created():
+        try:
+            return lab.custom("Community", "again", {"communities": [{"name": "a", "value": "1:2"}]})
+        except ApiError as error:
+            assert error.status == 404, error
+            return None
+
+    installed.wait_for(created, 20, "a Community")
+    wait_available(installed)
+
+
 def test_removed_and_back(lab, installed):
     """Deleting the resource withdraws the addresses, then removes all that was made; making it again brings all back."""
     address = announced(lab)

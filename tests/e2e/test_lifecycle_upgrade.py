@@ -197,6 +197,29 @@ def test_a_speaker_that_never_gets_ready(lab, monitors, upgradable, loads):
         assert image_of(cluster) == FIRST, "tried again"
 
 
+def test_monitors_go_with_their_setting(monitors, upgradable):
+    """Those that were turned off are removed, with their Services; those that a person took over are not."""
+    cluster = upgradable
+    set_operator(cluster, FIRST, DEPLOY_SERVICEMONITORS="true")
+    both = ["controller-monitor", "speaker-monitor"]
+    cluster.wait_for(lambda: monitors("servicemonitors") == both, 90, "the ServiceMonitors")
+    assert cluster.get("Service", "speaker-monitor-service", SYSTEM)
+    set_operator(cluster, FIRST, DEPLOY_PODMONITORS="true")
+    cluster.wait_for(lambda: monitors("podmonitors") == ["controller", "speaker"], 90, "the PodMonitors")
+    cluster.wait_for(lambda: not monitors("servicemonitors"), 30, "the ServiceMonitors gone")
+    for name in ("controller-monitor-service", "speaker-monitor-service"):
+        cluster.wait_for(lambda name=name: not cluster.get("Service", name, SYSTEM), 10, f"{name} gone")
+    path = f"/apis/monitoring.coreos.com/v1/namespaces/{SYSTEM}/podmonitors/speaker"
+    mine = {"metadata": {"annotations": {"metallb.io/unmanaged": "true"}}}
+    cluster.api.request("PATCH", path, mine, content_type="application/merge-patch+json")
+    set_operator(cluster, FIRST)
+    cluster.wait_for(lambda: monitors("podmonitors") == ["speaker"], 90, "the PodMonitor that is ours gone")
+    wait_upgraded(cluster, FIRST)
+    time.sleep(2)
+    assert monitors("podmonitors") == ["speaker"]
+    cluster.api.request("DELETE", path)
+
+
 def new_version_somewhere(cluster):
     return any(image == NEXT for image, _, _ in speakers(cluster).values())
 

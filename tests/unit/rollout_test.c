@@ -214,6 +214,8 @@ static struct metallb *resource(const char *conditions)
 	return (struct metallb *)(void *)o;
 }
 
+static const struct install_notices none = {0};
+
 /* What is written once is not written again, and a time stays while its status does. */
 static void test_conditions(void **state)
 {
@@ -226,7 +228,7 @@ static void test_conditions(void **state)
 
 	(void)state;
 	install_judge(&f, &v);
-	assert_true(install_patch(m, &v, early, &first));
+	assert_true(install_patch(m, &v, &none, early, &first));
 	json_object *patch = json_tokener_parse(buf_str(&first));
 
 	assert_non_null(patch);
@@ -242,26 +244,94 @@ static void test_conditions(void **state)
 	assert_string_equal(m->conditions[0].status, "True");
 	assert_string_equal(m->conditions[3].status, "False");
 	assert_int_equal(m->conditions[0].observed_generation, 2);
-	assert_false(install_patch(m, &v, late, &second));
+	assert_false(install_patch(m, &v, &none, late, &second));
 	buf_fini(&v.message);
 	buf_clear(&second);
 
 	f.note = "new";
 	install_judge(&f, &v);
-	assert_true(install_patch(m, &v, late, &second));
+	assert_true(install_patch(m, &v, &none, late, &second));
 	assert_null(strstr(buf_str(&second), "00:33:20"));
 	buf_fini(&v.message);
 	buf_clear(&second);
 
 	f.rollout = half;
 	install_judge(&f, &v);
-	assert_true(install_patch(m, &v, late, &second));
+	assert_true(install_patch(m, &v, &none, late, &second));
 	assert_non_null(strstr(buf_str(&second), "00:33:20")); /* Available ended */
 	assert_non_null(strstr(buf_str(&second), "00:16:40")); /* Degraded is false as before */
 	buf_fini(&v.message);
 	buf_fini(&first);
 	buf_fini(&second);
 	json_object_put(patch);
+	arena_free(m->obj.arena);
+}
+
+static struct metallb *patched(struct metallb *m, const struct buf *patch)
+{
+	json_object *json = json_tokener_parse(buf_str(patch));
+
+	assert_non_null(json);
+	arena_free(m->obj.arena);
+	m = resource(json_object_to_json_string(kube_json_get(json, "status")));
+	json_object_put(json);
+	return m;
+}
+
+/* A notice is there as long as its cause is, beside whatever else the status says. */
+static void test_notices(void **state)
+{
+	const struct install_notices one = {{{INSTALL_LAYER2, "R", "mend it"}}, 1};
+	struct install_facts f = {
+		.invalid = "", .failure = "", .note = "", .image = "i", .rollout = done};
+	struct install_verdict v;
+	struct metallb *m = resource("{}");
+	_cleanup_(buf_fini) struct buf with = {0}, without = {0};
+
+	(void)state;
+	install_judge(&f, &v);
+	assert_true(install_patch(m, &v, &one, USEC_PER_SEC, &with));
+	m = patched(m, &with);
+	assert_int_equal(m->n_conditions, 5);
+	assert_string_equal(m->conditions[4].type, INSTALL_LAYER2);
+	assert_string_equal(m->conditions[4].status, "True");
+	assert_string_equal(m->conditions[4].message, "mend it");
+	buf_clear(&with);
+	assert_false(install_patch(m, &v, &one, 2 * USEC_PER_SEC, &with));
+	assert_true(install_patch(m, &v, &none, 2 * USEC_PER_SEC, &without));
+	m = patched(m, &without);
+	assert_int_equal(m->n_conditions, 4);
+	buf_fini(&v.message);
+	arena_free(m->obj.arena);
+}
+
+/* Alone: what others say is neither changed nor lost. */
+static void test_notices_alone(void **state)
+{
+	const struct install_notices one = {{{INSTALL_STANDING_BACK, "R", "who"}}, 1},
+				     other = {{{INSTALL_STANDING_BACK, "R", "another"}}, 1};
+	static const char before[] =
+		"{\"conditions\":[{\"type\":\"Available\",\"status\":\"True\",\"reason\":\"a\","
+		"\"message\":\"b\",\"lastTransitionTime\":\"2001-02-03T04:05:06Z\","
+		"\"observedGeneration\":1}]}";
+	struct metallb *m = resource(before);
+	_cleanup_(buf_fini) struct buf first = {0}, again = {0}, last = {0};
+
+	(void)state;
+	assert_false(install_notices_patch(m, &none, USEC_PER_SEC, &again));
+	assert_true(install_notices_patch(m, &one, USEC_PER_SEC, &first));
+	assert_non_null(strstr(buf_str(&first), "\"resourceVersion\":"));
+	assert_non_null(strstr(buf_str(&first), "2001-02-03T04:05:06Z\",\"observedGeneration\":1"));
+	m = patched(m, &first);
+	assert_int_equal(m->n_conditions, 2);
+	buf_clear(&again);
+	assert_false(install_notices_patch(m, &one, 2 * USEC_PER_SEC, &again));
+	buf_clear(&again);
+	assert_true(install_notices_patch(m, &other, 2 * USEC_PER_SEC, &again));
+	assert_true(install_notices_patch(m, &none, 2 * USEC_PER_SEC, &last));
+	m = patched(m, &last);
+	assert_int_equal(m->n_conditions, 1);
+	assert_string_equal(m->conditions[0].message, "b");
 	arena_free(m->obj.arena);
 }
 
@@ -412,6 +482,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_pods),    cmocka_unit_test(test_pod_node),
 		cmocka_unit_test(test_verdict), cmocka_unit_test(test_conditions),
+		cmocka_unit_test(test_notices), cmocka_unit_test(test_notices_alone),
 		cmocka_unit_test(test_history), cmocka_unit_test(test_history_kept),
 		cmocka_unit_test(test_crds),    cmocka_unit_test(test_carried_crds),
 	};
