@@ -22,8 +22,11 @@ MARK_BASE, MARK_MASK = 0x4D420000, 0xFFFF0000
 TABLE_BASE = 100
 COALESCE_S = 0.02
 # A client soon uses a port again that it used with a backend that is gone since; the default is 120 s.
-TIME_WAIT_S = 2
-TIME_WAIT_PATH = "/proc/sys/net/netfilter/nf_conntrack_tcp_timeout_time_wait"
+# A node that only steers a connection sees one direction of it, which is SYN_SENT to the kernel to the end; were
+# it remembered when the port is used again for a backend of the node's own, nobody would translate.
+REMEMBERED_S = 2
+REMEMBERED_STATES = ("time_wait", "syn_sent")
+REMEMBERED_PATH = "/proc/sys/net/netfilter/nf_conntrack_tcp_timeout_{}"
 SERVICE_LABEL = "kubernetes.io/service-name"
 
 SKELETON = """
@@ -204,9 +207,10 @@ class ServiceProxy:
 
     async def _setup(self):
         await self._nft(skeleton("ip") + skeleton("ip6"))
-        # The file is there from the first translating rule on.
-        with open(TIME_WAIT_PATH, "w", encoding="ascii") as file:
-            file.write(str(TIME_WAIT_S))
+        # The files are there from the first translating rule on.
+        for state in REMEMBERED_STATES:
+            with open(REMEMBERED_PATH.format(state), "w", encoding="ascii") as file:
+                file.write(str(REMEMBERED_S))
         four, six = [], []
         for node in self._nodes:
             if node["index"] == self.node["index"]:
