@@ -155,6 +155,7 @@ def loads(lab, router):  # noqa: F811
         for load in made:
             assert len(load.requests) > RATE, "hardly any traffic"
             failed = beyond_routing(load.failed())
+            print(f"{len(load.requests)} requests, longest gap {load.longest_gap():.3f} s")
             assert not failed, f"{len(failed)} of {len(load.requests)} failed, first: {failed[:3]}"
 
     return run
