@@ -155,12 +155,12 @@ void detector_set_self(struct detector *d, const struct links *links, bool able)
 	liveness_io_flush(d->io);
 }
 
-void detector_ask(struct detector *d, const char *node, const struct ip *ip)
+bool detector_ask(struct detector *d, const char *node, const struct ip *ip)
 {
-	if (!d)
-		return;
-	liveness_ask(liveness_io_engine(d->io), node, ip, clock_now());
+	if (!d || !liveness_ask(liveness_io_engine(d->io), node, ip, clock_now()))
+		return false;
 	liveness_io_flush(d->io);
+	return true;
 }
 
 void detector_leave(struct detector *d)

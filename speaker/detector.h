@@ -34,7 +34,8 @@ void detector_set_keyring(struct detector *d, const struct gsp_keyring *ring);
 void detector_set_members(struct detector *d, const struct swim *swim);
 /* able: this node would announce now what it is elected for. */
 void detector_set_self(struct detector *d, const struct links *links, bool able);
-void detector_ask(struct detector *d, const char *node, const struct ip *ip);
+/* false: it is being asked already, or cannot be. */
+bool detector_ask(struct detector *d, const char *node, const struct ip *ip);
 void detector_leave(struct detector *d);
 
 enum liveness_verdict detector_verdict(const struct detector *d, const char *node);

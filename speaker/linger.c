@@ -1,7 +1,7 @@
 /*
- * Make before break in layer 2: when another, living node wins an address, this one goes on
- * answering for it until the winner's announcement is heard, at most LINGER. That claim is only
- * obeyed for an address that is being given up anyway.
+ * Make before break in layer 2: when another, living node wins a service, this one goes on
+ * answering for each of its addresses until the winner's announcement of that address is heard, for
+ * a bounded time. That claim is only obeyed for an address that is being given up anyway.
  */
 #include <string.h>
 
@@ -9,13 +9,18 @@
 #include "metallb/xalloc.h"
 #include "speaker/announcer_impl.h"
 
-#define LINGER    (1 * USEC_PER_SEC)
+#define LINGER_V4 (1 * USEC_PER_SEC)
+/*
+ * A winner whose interface has just come up looks for duplicates of its link-local address before
+ * it can announce anything: RFC 4862, a delay and then the listening of 1 s each.
+ */
+#define LINGER_V6 (3 * USEC_PER_SEC)
 #define HEARD_MAX 256
 /* The winner may announce before this node learns that it lost. */
 #define HEARD_FOR (2 * USEC_PER_SEC)
 
 struct waiting {
-	usec_t until;
+	usec_t since;
 	struct ip *ips; /* not yet claimed by the winner */
 	size_t n_ips;
 };
@@ -34,6 +39,11 @@ static void waiting_free(struct waiting *w)
 	free(w);
 }
 
+static usec_t until(const struct waiting *w, size_t i)
+{
+	return w->since + (w->ips[i].family == IP_V6 ? LINGER_V6 : LINGER_V4);
+}
+
 static void linger_arm(struct linger *l)
 {
 	usec_t first = USEC_NEVER, now = clock_now();
@@ -42,7 +52,8 @@ static void linger_arm(struct linger *l)
 	table_for_each (&l->services, e) {
 		const struct waiting *w = e->value;
 
-		first = w->until < first ? w->until : first;
+		for (size_t i = 0; i < w->n_ips; i++)
+			first = until(w, i) < first ? until(w, i) : first;
 	}
 	if (first == USEC_NEVER)
 		return;
@@ -50,14 +61,32 @@ static void linger_arm(struct linger *l)
 	ev_timer_start(l->an->loop, &l->timer);
 }
 
-/* Give the service up now. */
-static void linger_end(struct linger *l, const char *service, const char *why)
+/* Give one of the service's addresses up now; the service with the last one. */
+static void address_end(struct linger *l, const char *service, struct waiting *w, size_t i,
+			const char *why)
 {
-	_cleanup_free_ char *key = xstrdup(service);
+	struct ip ip = w->ips[i];
+	char text[IP_STR_MAX];
 
-	waiting_free(table_del(&l->services, key));
-	responder_withdraw(l->an->responder, key);
-	log_debug("layer2: stopped answering", "service", key, "reason", why, NULL);
+	responder_release(l->an->responder, service, &ip, clock_now());
+	log_debug("layer2: stopped answering", "service", service, "ip", ip_format(&ip, text),
+		  "reason", why, NULL);
+	w->ips[i] = w->ips[--w->n_ips];
+}
+
+/* Whoever waits for nothing any more has ended. */
+static void services_end(struct linger *l)
+{
+	table_for_each (&l->services, e) {
+		struct waiting *w = e->value;
+
+		if (w->n_ips > 0)
+			continue;
+		_cleanup_free_ char *key = xstrdup(e->key);
+
+		waiting_free(table_del(&l->services, key));
+		responder_withdraw(l->an->responder, key);
+	}
 }
 
 static void on_timer(struct ev_loop *loop, ev_timer *t, int revents)
@@ -68,11 +97,13 @@ static void on_timer(struct ev_loop *loop, ev_timer *t, int revents)
 	(void)loop;
 	(void)revents;
 	table_for_each (&l->services, e) {
-		const struct waiting *w = e->value;
+		struct waiting *w = e->value;
 
-		if (w->until <= now)
-			linger_end(l, e->key, "timeout");
+		for (size_t i = w->n_ips; i-- > 0;)
+			if (until(w, i) <= now)
+				address_end(l, e->key, w, i, "timeout");
 	}
+	services_end(l);
 	l2_io_flush(l->an->l2);
 	linger_arm(l);
 }
@@ -90,18 +121,16 @@ void linger_start(struct linger *l, const char *service, const struct record *r)
 	struct waiting *w = xcalloc(1, sizeof(*w));
 	usec_t now = clock_now();
 
-	w->until = now + LINGER;
-	w->ips = xcalloc(r->d.n_ips, sizeof(*w->ips));
-	for (size_t i = 0; i < r->d.n_ips; i++)
-		if (!heard_lately(l, &r->d.ips[i], now))
-			w->ips[w->n_ips++] = r->d.ips[i];
+	w->since = now;
+	w->ips = xmemdup(r->d.ips, r->d.n_ips * sizeof(*w->ips));
+	w->n_ips = r->d.n_ips;
 	linger_cancel(l, service);
 	table_set(&l->services, service, w);
-	if (w->n_ips == 0) {
-		linger_end(l, service, "the elected node announces");
-		return;
-	}
 	responder_hush(l->an->responder, service);
+	for (size_t i = w->n_ips; i-- > 0;)
+		if (heard_lately(l, &w->ips[i], now))
+			address_end(l, service, w, i, "the elected node announces");
+	services_end(l);
 	linger_arm(l);
 }
 
@@ -119,15 +148,11 @@ void linger_claimed(struct linger *l, const struct responder_claim *claim)
 	table_for_each (&l->services, e) {
 		struct waiting *w = e->value;
 
-		for (size_t i = 0; i < w->n_ips; i++) {
-			if (!ip_eq(&w->ips[i], &claim->ip))
-				continue;
-			w->ips[i] = w->ips[--w->n_ips];
-			break;
-		}
-		if (w->n_ips == 0)
-			linger_end(l, e->key, "the elected node announces");
+		for (size_t i = w->n_ips; i-- > 0;)
+			if (ip_eq(&w->ips[i], &claim->ip))
+				address_end(l, e->key, w, i, "the elected node announces");
 	}
+	services_end(l);
 }
 
 bool linger_has_ip(const struct linger *l, const struct ip *ip)

@@ -226,12 +226,11 @@ const char *links_name(const struct links *l, unsigned ifindex)
 	return link ? link->info.name : "";
 }
 
-bool links_has_address(const struct links *l, const struct ip *ip)
+bool links_has_address(const struct links *l, unsigned ifindex, const struct ip *ip)
 {
-	for (size_t i = 0; i < l->n; i++)
-		if (address_find(&l->items[i], ip))
-			return true;
-	return false;
+	struct link_ *link = link_find(l, ifindex);
+
+	return link && address_find(link, ip);
 }
 
 /* ---- what may be used ---- */

@@ -34,7 +34,7 @@ struct strs links_names(const struct links *l, struct arena *a);
 bool links_usable_next(const struct links *l, size_t *pos, struct responder_link *out);
 /* Names of those that would be usable, had they a carrier. In `a`. */
 struct strs links_lost(const struct links *l, struct arena *a);
-bool links_has_address(const struct links *l, const struct ip *ip);
+bool links_has_address(const struct links *l, unsigned ifindex, const struct ip *ip);
 const char *links_name(const struct links *l, unsigned ifindex); /* "" when unknown */
 
 #endif

@@ -498,9 +498,17 @@ const char *members_node_of_mac(const struct members *m, const struct mac *mac)
 	return detector_node_of_mac(m->detector, mac);
 }
 
-void members_ask(struct members *m, const char *node, const struct ip *ip)
+bool members_ask(struct members *m, const char *node, const struct ip *ip, struct ip *own,
+		 struct ip *other)
 {
-	detector_ask(m->detector, node, ip);
+	struct swim_member member;
+
+	if (!detector_ask(m->detector, node, ip) ||
+	    !swim_member_find(gossip_swim(m->gossip), node, &member))
+		return false;
+	*own = m->own;
+	*other = member.addr;
+	return true;
 }
 
 /* ---- life ---- */

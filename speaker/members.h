@@ -48,9 +48,11 @@ void members_set_self(struct members *m, const struct links *links, bool able);
 /* Interfaces without carrier, of all nodes. In `a`. */
 const struct announce_lost *members_lost(const struct members *m, const struct links *links,
 					 struct arena *a, size_t *n);
-/* The speaker with this hardware address, NULL when none said so; and ask it about an address. */
+/* The speaker with this hardware address; NULL when none said so. */
 const char *members_node_of_mac(const struct members *m, const struct mac *mac);
-void members_ask(struct members *m, const char *node, const struct ip *ip);
+/* Ask it about an address. true: a question goes from own to other, the first in a while. */
+bool members_ask(struct members *m, const char *node, const struct ip *ip, struct ip *own,
+		 struct ip *other);
 /* Say goodbye to the others; true once they can have heard it. */
 void members_leave(struct members *m);
 bool members_has_left(const struct members *m);

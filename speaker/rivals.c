@@ -4,6 +4,10 @@
  * nothing. Whoever answers is alive, so both nodes come to count each other, and the election lets
  * one of them yield, within moments after a healed partition. When it says that it does not
  * announce the address, somebody else uses its name: that is told like any other conflict.
+ *
+ * Behind a partition the kernels of both nodes have tried in vain to resolve each other and would
+ * try again within a second only. A frame with both addresses, which needs no resolving, tells each
+ * of them where the other one is.
  */
 #include "metallb/log.h"
 #include "speaker/announcer_impl.h"
@@ -25,7 +29,13 @@ void rivals_claimed(struct announcer *an, const struct responder_claim *claim)
 	if (!rivals_announces(an, &claim->ip))
 		return; /* given up already, or being so */
 	an->claims[an->next_claim++ % ANNOUNCER_CLAIMS] = *claim;
-	members_ask(an->members, node, &claim->ip);
+	struct responder_question q = {.ifindex = claim->ifindex};
+
+	if (!members_ask(an->members, node, &claim->ip, &q.from, &q.to) ||
+	    !links_has_address(an->links, claim->ifindex, &q.from))
+		return;
+	responder_ask(an->responder, &q);
+	l2_io_flush(an->l2);
 }
 
 void rivals_answered(struct announcer *an, const char *node, const struct ip *ip, bool announces)

@@ -8,6 +8,7 @@
 
 #include "speaker/layer2/arp.h"
 #include "speaker/layer2/ndp.h"
+#include "speaker/layer2/question.h"
 #include "speaker/layer2/responder_impl.h"
 
 void burst_start(struct responder *r, struct address *addr, usec_t at)
@@ -39,7 +40,7 @@ usec_t responder_deadline(const struct responder *r)
 	const struct deadline *d = deadlines_first(&r->deadlines);
 	usec_t probes = probes_deadline(r->probes);
 
-	if (r->sending)
+	if (r->sending || r->n_questions > 0)
 		return 0;
 	return d && d->due < probes ? d->due : probes;
 }
@@ -128,9 +129,23 @@ static bool round_next(struct responder *r, struct l2_frame *out)
 	return false;
 }
 
+static bool question_next(struct responder *r, struct l2_frame *out)
+{
+	while (r->n_questions > 0) {
+		const struct responder_question *q = &r->questions[--r->n_questions];
+		const struct responder_link *link = responder_find_link(r, q->ifindex);
+
+		if (!link || !question_fits(link, &q->to))
+			continue;
+		question_fill(link, &q->from, &q->to, NULL, out);
+		return true;
+	}
+	return false;
+}
+
 bool responder_output(struct responder *r, usec_t now, struct l2_frame *out)
 {
-	if (probes_output(r->probes, r->links, r->n_links, now, out))
+	if (question_next(r, out) || probes_output(r->probes, r->links, r->n_links, now, out))
 		return true;
 	for (;;) {
 		if (!r->sending) {

@@ -10,8 +10,7 @@
 #include "metallb/deadlines.h"
 #include "metallb/table.h"
 #include "metallb/xalloc.h"
-#include "speaker/layer2/arp.h"
-#include "speaker/layer2/ndp.h"
+#include "speaker/layer2/question.h"
 
 #define ASK_ROUNDS    2
 #define ASK_INTERVAL  (100 * USEC_PER_MSEC)
@@ -276,11 +275,6 @@ void probes_heard(struct probes *p, const struct ip *ip, const struct mac *mac, 
 
 /* ---- questions ---- */
 
-static bool link_asks(const struct responder_link *link, const struct ip *ip)
-{
-	return link && (ip->family == IP_V4 ? link->arp : link->ndp);
-}
-
 static const struct responder_link *link_at(const struct responder_link *links, size_t n,
 					    unsigned ifindex)
 {
@@ -290,54 +284,15 @@ static const struct responder_link *link_at(const struct responder_link *links, 
 	return NULL;
 }
 
-static void arp_question(const struct responder_link *link, const struct ip *ip,
-			 struct l2_frame *out)
-{
-	struct arp_packet q = {
-		.eth_dst = {{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}},
-		.eth_src = link->mac,
-		.op = ARP_OP_REQUEST,
-		.sender_mac = link->mac,
-		.sender_ip = {.family = IP_V4},
-		.target_ip = *ip,
-	};
-
-	arp_encode(&q, out->data);
-	out->ethertype = ETHERTYPE_ARP_VALUE;
-	out->len = ARP_FRAME_LEN;
-}
-
 /* A node is asked from an address, since a probe from :: would disturb it while it takes its own.
  */
-static void ndp_question(const struct responder_link *link, const struct ip *ip, bool is_probe,
-			 struct l2_frame *out)
+static void ask(const struct responder_link *link, const struct ip *ip, bool is_probe,
+		struct l2_frame *out)
 {
-	struct ip group = ndp_solicited_node(ip);
-	struct ndp_packet q = {
-		.eth_dst = ndp_group_mac(&group),
-		.eth_src = link->mac,
-		.src = is_probe ? (struct ip){.family = IP_V6} : link->link_local,
-		.dst = group,
-		.type = NDP_SOLICIT,
-		.target = *ip,
-		.has_lla = !is_probe,
-		.lla = link->mac,
-	};
-	size_t n;
+	struct ip nobody = {.family = ip->family};
+	bool from_own = !is_probe && ip->family == IP_V6;
 
-	ndp_encode(&q, out->data, &n);
-	out->ethertype = ETHERTYPE_IPV6_VALUE;
-	out->len = (uint16_t)n;
-}
-
-static void question_fill(const struct responder_link *link, const struct ip *ip, bool is_probe,
-			  struct l2_frame *out)
-{
-	out->ifindex = link->ifindex;
-	if (ip->family == IP_V4)
-		arp_question(link, ip, out);
-	else
-		ndp_question(link, ip, is_probe, out);
+	question_fill(link, from_own ? &link->link_local : &nobody, ip, NULL, out);
 }
 
 /* ---- time ---- */
@@ -384,9 +339,9 @@ static bool probe_ask(struct probe *probe, const struct responder_link *links, s
 		unsigned ifindex = probe->ifindexes[probe->task.at++];
 		const struct responder_link *link = link_at(links, n, ifindex);
 
-		if (!link_asks(link, &probe->ip))
+		if (!link || !question_fits(link, &probe->ip))
 			continue;
-		question_fill(link, &probe->ip, true, out);
+		ask(link, &probe->ip, true, out);
 		return true;
 	}
 	return false;
@@ -402,9 +357,9 @@ static bool station_ask(struct probes *p, struct station *s, const struct respon
 		const struct ip *ip =
 			at < WITNESSES ? &s->witnesses[at] : &p->nodes[at - WITNESSES];
 
-		if (!link_asks(link, ip))
+		if (!link || !question_fits(link, ip))
 			continue;
-		question_fill(link, ip, at < WITNESSES, out);
+		ask(link, ip, at < WITNESSES, out);
 		return true;
 	}
 	return false;

@@ -269,6 +269,22 @@ void responder_withdraw(struct responder *r, const char *service)
 	service_entry_free(s);
 }
 
+void responder_release(struct responder *r, const char *service, const struct ip *ip, usec_t now)
+{
+	const struct service_entry *s = table_find(&r->services, service);
+	_cleanup_free_ struct announce_l2_ip *rest = NULL;
+	size_t n = 0;
+
+	if (!s)
+		return;
+	rest = xcalloc(s->n_ips + 1, sizeof(*rest));
+	for (size_t i = 0; i < s->n_ips; i++)
+		if (!ip_eq(&s->ips[i].ip, ip))
+			rest[n++] = s->ips[i];
+	if (n < s->n_ips)
+		responder_announce(r, service, rest, n, now);
+}
+
 void responder_hush(struct responder *r, const char *service)
 {
 	struct service_entry *s = table_find(&r->services, service);
@@ -282,7 +298,7 @@ void responder_hush(struct responder *r, const char *service)
 	}
 }
 
-/* ---- probes ---- */
+/* ---- probes and questions ---- */
 
 void responder_probe(struct responder *r, const struct announce_l2_ip *where, usec_t now)
 {
@@ -295,6 +311,12 @@ void responder_probe(struct responder *r, const struct announce_l2_ip *where, us
 			ifindexes[n++] = r->links[i].ifindex;
 	probes_start(r->probes, &where->ip, ifindexes, n, now);
 	free(ifindexes);
+}
+
+void responder_ask(struct responder *r, const struct responder_question *q)
+{
+	if (r->n_questions < RESPONDER_QUESTIONS_MAX)
+		r->questions[r->n_questions++] = *q;
 }
 
 void responder_set_nodes(struct responder *r, const struct ip *nodes, size_t n)

@@ -23,6 +23,8 @@ struct responder;
 #define RESPONDER_REFRESH    (180 * USEC_PER_SEC) /* default; +-25 % by chance */
 #define RESPONDER_CLAIMS_MAX 64
 
+#define RESPONDER_QUESTIONS_MAX 16
+
 /* An interface that may be used; what it can do was decided before (links.h). */
 struct responder_link {
 	unsigned ifindex;
@@ -51,6 +53,8 @@ void responder_link_del(struct responder *r, unsigned ifindex);
 void responder_announce(struct responder *r, const char *service, const struct announce_l2_ip *ips,
 			size_t n, usec_t now);
 void responder_withdraw(struct responder *r, const char *service);
+/* The service has nothing to say about one of its addresses any more. */
+void responder_release(struct responder *r, const char *service, const struct ip *ip, usec_t now);
 /* Go on answering for the service's addresses, but announce them no more unasked. */
 void responder_hush(struct responder *r, const char *service);
 bool responder_has_service(const struct responder *r, const char *service);
@@ -115,6 +119,16 @@ struct responder_probe {
 	unsigned ifindex;
 };
 bool responder_probe_next(struct responder *r, struct responder_probe *out);
+
+/*
+ * A question to be sent soon, by ARP or neighbour solicitation: the stations' kernels learn from it
+ * and its answer where both addresses are. At most RESPONDER_QUESTIONS_MAX wait.
+ */
+struct responder_question {
+	unsigned ifindex;
+	struct ip from, to;
+};
+void responder_ask(struct responder *r, const struct responder_question *q);
 
 /* Counters of one address; they outlive its announcement. NULL: never announced. */
 struct responder_counts {

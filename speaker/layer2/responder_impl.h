@@ -54,6 +54,9 @@ struct responder {
 
 	struct probes *probes;
 
+	struct responder_question questions[RESPONDER_QUESTIONS_MAX];
+	size_t n_questions;
+
 	struct responder_claim claims[RESPONDER_CLAIMS_MAX];
 	size_t n_claims;
 };

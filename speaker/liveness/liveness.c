@@ -269,21 +269,22 @@ void liveness_set_keyring(struct liveness *l, const struct gsp_keyring *ring)
 	l->cfg.keyring = *ring;
 }
 
-void liveness_ask(struct liveness *l, const char *name, const struct ip *ip, usec_t now)
+bool liveness_ask(struct liveness *l, const char *name, const struct ip *ip, usec_t now)
 {
 	struct question *q;
 
 	if (!peer_find(l, name) || l->n_questions == QUESTIONS_MAX)
-		return;
+		return false;
 	for (size_t i = 0; i < l->n_questions; i++)
 		if (strcmp(l->questions[i].name, name) == 0 && ip_eq(&l->questions[i].ip, ip))
-			return;
+			return false;
 	clock_advance(l, now);
 	q = &l->questions[l->n_questions++];
 	*q = (struct question){.ip = *ip, .nonce = random_token(l), .tries = ASK_TRIES, .due = now};
 	memcpy(q->name, name, strlen(name) + 1);
 	questions_tick(l, now);
 	conclude(l, now);
+	return true;
 }
 
 void liveness_leave(struct liveness *l, usec_t now)

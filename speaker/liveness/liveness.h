@@ -56,8 +56,8 @@ void liveness_recv(struct liveness *l, const void *data, size_t len, usec_t now)
 /* Call at liveness_deadline(), all received datagrams first. */
 void liveness_tick(struct liveness *l, usec_t now);
 usec_t liveness_deadline(const struct liveness *l);
-/* Ask a node whether it announces an address: LIVENESS_OUT_ANSWER, or nothing. */
-void liveness_ask(struct liveness *l, const char *name, const struct ip *ip, usec_t now);
+/* Ask a node whether it announces an address: LIVENESS_OUT_ANSWER, or nothing. false: not now. */
+bool liveness_ask(struct liveness *l, const char *name, const struct ip *ip, usec_t now);
 /* This node is going: its silence will be no failure. */
 void liveness_leave(struct liveness *l, usec_t now);
 

@@ -25,7 +25,7 @@ Methods: kubectl apply get wait_for · api (api.py: request get list create patc
 Addresses: cluster.plan.pool4(first, count) and pool6 give ranges of the LAN for Services (plan.py).
 Nodes (node.py): kill start partition heal freeze thaw containers mac ns; ns.run(argv) runs in its namespace.
 Clients (client.py): run curl arping ndisc neighbour forget_neighbours; make as many as wanted by name.
-Traffic (traffic.py): Load (HTTP requests at a rate), ArpProbe (who answers, every 10 ms), Sniffer (frames).
+Traffic (traffic.py): Load (HTTP requests at a rate), ArpProbe and NdpProbe (who answers, every 10 ms), Sniffer (frames).
 """
 
 from .cluster import Cluster, chosen_control_plane

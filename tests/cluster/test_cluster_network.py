@@ -158,8 +158,11 @@ def test_load_and_probe_see_an_outage(cluster, web):
     assert 1.2 < load.longest_gap() < 4
 
 
-def test_arp_probe_and_sniffer(cluster):
+def test_probes_and_sniffer(cluster):
     node = cluster.node(3)
+    with traffic.NdpProbe(cluster.client(), [node.plan.ip6]) as probe:
+        time.sleep(0.4)
+        assert probe.owner(node.plan.ip6) == {node.mac}
     with traffic.Sniffer(cluster.client("watcher").ns) as sniffer:
         with traffic.ArpProbe(cluster.client(), [node.plan.ip4]) as probe:
             time.sleep(0.4)

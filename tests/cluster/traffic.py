@@ -11,7 +11,8 @@ import struct
 import threading
 import time
 
-ETH_P_ALL, ETH_P_ARP = 0x0003, 0x0806
+ETH_P_ALL, ETH_P_ARP, ETH_P_IPV6 = 0x0003, 0x0806, 0x86DD
+ICMP6, SOLICIT, ADVERTISE = 58, 135, 136
 BROADCAST = b"\xff" * 6
 
 
@@ -197,22 +198,33 @@ class Sniffer(Worker):
         return [item for item in parsed if item and (address is None or item.sender_ip == address)]
 
 
-class ArpProbe(Worker):
-    """Asks for addresses every `interval` seconds and notes who answers: answers[address] = [(time, mac)]."""
+class AnswerProbe(Worker):
+    """Asks for addresses every `interval` seconds and notes who answers: answers[address] = [(time, mac)].
+
+    Subclasses give the protocol, question() and answer().
+    """
+
+    protocol = None
 
     def __init__(self, client, addresses, interval=0.01, ifname="eth0"):
         super().__init__(client.ns)
-        self._client_ip = client.ip4
-        self._addresses = list(addresses)
+        self.client = client
         self._interval = interval
         self._ifname = ifname
-        self.answers = {address: [] for address in self._addresses}
+        self.answers = {address: [] for address in addresses}
+
+    def question(self, own_mac, address):
+        raise NotImplementedError
+
+    def answer(self, frame, at):
+        """The address and the MAC that a frame tells; None when it is no answer."""
+        raise NotImplementedError
 
     def body(self):
-        with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_ARP)) as sock:
-            sock.bind((self._ifname, ETH_P_ARP))
+        with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(self.protocol)) as sock:
+            sock.bind((self._ifname, self.protocol))
             own = sock.getsockname()[4]
-            frames = [arp_frame(own, self._client_ip, address) for address in self._addresses]
+            frames = [self.question(own, address) for address in self.answers]
             self.ready()
             due = time.monotonic()
             while not self.stopping.is_set():
@@ -225,9 +237,10 @@ class ArpProbe(Worker):
         while (left := until - time.monotonic()) > 0:
             if not select.select([sock], [], [], left)[0]:
                 return
-            seen = parse_arp(sock.recv(2048), time.monotonic())
-            if seen and seen.operation == 2 and seen.sender_ip in self.answers and not seen.gratuitous:
-                self.answers[seen.sender_ip].append((seen.at, seen.sender_mac))
+            at = time.monotonic()
+            seen = self.answer(sock.recv(2048), at)
+            if seen and seen[0] in self.answers:
+                self.answers[seen[0]].append((at, seen[1]))
 
     def owner(self, address, within=0.2):
         """The MACs that answered within the last moments, without duplicates."""
@@ -242,3 +255,69 @@ class ArpProbe(Worker):
     def longest_gap(self, address):
         times = [at for at, _ in self.answers[address]]
         return max((later - earlier for earlier, later in zip(times, times[1:])), default=float("inf"))
+
+    def together(self, address, since=0.0):
+        """The longest time after a moment during which one node's answers came between another's, in seconds."""
+        longest, began, last, before = 0.0, None, None, None
+        for at, mac in self.answers[address]:
+            if at <= since:
+                continue
+            if before not in (None, mac):
+                if last is None or at - last > 10 * self._interval:
+                    began = at
+                last = at
+                longest = max(longest, last - began)
+            before = mac
+        return longest
+
+
+class ArpProbe(AnswerProbe):
+    """By ARP requests."""
+
+    protocol = ETH_P_ARP
+
+    def question(self, own_mac, address):
+        return arp_frame(own_mac, self.client.ip4, address)
+
+    def answer(self, frame, at):
+        seen = parse_arp(frame, at)
+        if not seen or seen.operation != 2 or seen.gratuitous:
+            return None
+        return seen.sender_ip, seen.sender_mac
+
+
+def solicitation(source_mac, source_ip, target_ip):
+    """A neighbour solicitation to the target's solicited-node group."""
+    target = socket.inet_pton(socket.AF_INET6, target_ip)
+    source = socket.inet_pton(socket.AF_INET6, source_ip)
+    group = bytes.fromhex("ff0200000000000000000001ff") + target[13:]
+    body = target + b"\x01\x01" + source_mac
+    pseudo = source + group + struct.pack("!II", 8 + len(body), ICMP6)
+    total = sum(struct.unpack(f"!{(len(pseudo) + 8 + len(body)) // 2}H", pseudo + b"\x87" + bytes(7) + body))
+    total = (total & 0xFFFF) + (total >> 16)
+    total = (total & 0xFFFF) + (total >> 16)
+    icmp = struct.pack("!BBHI", SOLICIT, 0, ~total & 0xFFFF, 0) + body
+    ethernet = b"\x33\x33\xff" + target[13:] + source_mac + struct.pack("!H", ETH_P_IPV6)
+    return ethernet + struct.pack("!IHBB", 6 << 28, len(icmp), ICMP6, 255) + source + group + icmp
+
+
+def advertisement(frame):
+    """The destination, target and source MAC of a neighbour advertisement; None when it is none."""
+    if len(frame) < 78 or frame[12:14] != b"\x86\xdd" or frame[20] != ICMP6 or frame[54] != ADVERTISE:
+        return None
+    return frame[38:54], socket.inet_ntop(socket.AF_INET6, frame[62:78]), mac_text(frame[6:12])
+
+
+class NdpProbe(AnswerProbe):
+    """By neighbour solicitations."""
+
+    protocol = ETH_P_IPV6
+
+    def question(self, own_mac, address):
+        return solicitation(own_mac, self.client.ip6, address)
+
+    def answer(self, frame, at):
+        seen = advertisement(frame)
+        if not seen or seen[0] != socket.inet_pton(socket.AF_INET6, self.client.ip6):
+            return None
+        return seen[1:]

@@ -4,7 +4,6 @@ A run is timed from the fault to the first gratuitous ARP and unsolicited neighb
 node that takes over. One run of each in the short form; METALLB_SOAK makes it 20 and prints percentiles.
 """
 
-import ipaddress
 import os
 import signal
 import subprocess
@@ -28,40 +27,38 @@ AFTER_S = 2
 ALL_NODES = bytes.fromhex("ff020000000000000000000000000001")
 
 
-def advertised(frame):
-    """The target and the source MAC of an unsolicited neighbour advertisement; None if it is none."""
-    if len(frame) < 78 or frame[12:14] != b"\x86\xdd" or frame[20] != 58 or frame[54] != 136:
-        return None
-    if frame[38:54] != ALL_NODES:
-        return None
-    return str(ipaddress.IPv6Address(frame[62:78])), traffic.mac_text(frame[6:12])
-
-
 class Watch:
-    """Who announces an IPv4 and an IPv6 address of a Service, and who answers for the first one."""
+    """Who announces an IPv4 and an IPv6 address of a Service, and who answers for them."""
 
     def __init__(self, lab, v4, v6):
         client = lab.cluster.client()
         self.v4, self.v6 = v4, v6
         self.sniffer = traffic.Sniffer(client.ns)
-        self.probe = traffic.ArpProbe(client, [v4])
+        self.probes = {v4: traffic.ArpProbe(client, [v4]), v6: traffic.NdpProbe(client, [v6])}
+        self._all = [self.sniffer, *self.probes.values()]
 
     def __enter__(self):
-        self.sniffer.__enter__()
-        self.probe.__enter__()
+        for worker in self._all:
+            worker.__enter__()
         return self
 
     def __exit__(self, *exc):
-        self.probe.__exit__(*exc)
-        self.sniffer.__exit__(*exc)
+        for worker in reversed(self._all):
+            worker.__exit__(*exc)
+
+    def longest_gap(self, address):
+        return self.probes[address].longest_gap(address)
+
+    def answers(self, address):
+        return self.probes[address].answers[address]
 
     def _claims(self):
         for at, frame in list(self.sniffer.frames):
             arp = traffic.parse_arp(frame, at)
             if arp and arp.gratuitous:
                 yield at, arp.sender_ip, arp.sender_mac
-            elif found := advertised(frame):
-                yield at, *found
+            elif (found := traffic.advertisement(frame)) and found[0] == ALL_NODES:
+                yield at, *found[1:]
 
     def taken_over(self, since, old_mac):
         """When another node first announced both addresses, as (IPv4's, IPv6's) time; None before."""
@@ -98,22 +95,13 @@ def show(what, seconds):
     )
 
 
-def answering_together(probe, address, since):
-    """How long two nodes answered at the same time after a moment, in seconds."""
-    times = {}
-    for at, mac in probe.answers[address]:
-        if at > since:
-            times.setdefault(mac, []).append(at)
-    spans = sorted((seen[0], seen[-1]) for seen in times.values())
-    return max((min(a[1], b[1]) - b[0] for a, b in zip(spans, spans[1:])), default=0.0)
-
-
 def measure(lab, addresses, what, fault, restore, bound):
     """Runs a fault and its end; both families are taken over in time, and then two nodes do not answer for long.
 
     Returns the longest gap of each run.
     """
-    took4, took6, gaps, together = [], [], [], []
+    took = {address: [] for address in addresses}
+    gaps, together = ({address: [] for address in addresses} for _ in range(2))
     for _ in range(RUNS):
         owner = lab.wait_answering(addresses[0], 20)
         with Watch(lab, *addresses) as watch:
@@ -121,23 +109,23 @@ def measure(lab, addresses, what, fault, restore, bound):
             began = time.monotonic()
             fault(owner)
             try:
-                at4, at6 = lab.wait(lambda: watch.taken_over(began, owner.mac), bound, f"{what}: take-over")
+                taken = lab.wait(lambda: watch.taken_over(began, owner.mac), bound, f"{what}: take-over")
                 time.sleep(0.5)
             finally:
                 restored = time.monotonic()
                 restore(owner)
             time.sleep(AFTER_S)
-        together.append(answering_together(watch.probe, addresses[0], restored))
-        took4.append(at4 - began)
-        took6.append(at6 - began)
-        gaps.append(watch.probe.longest_gap(addresses[0]))
+        for address, at in zip(addresses, taken):
+            took[address].append(at - began)
+            gaps[address].append(watch.longest_gap(address))
+            together[address].append(watch.probes[address].together(address, restored))
         settle(lab, addresses)
-    show(f"{what}, IPv4", took4)
-    show(f"{what}, IPv6", took6)
-    show(f"{what}, longest time without an answer", gaps)
-    show(f"{what}, two nodes answering after its end", together)
-    assert max(together) < TWO_S
-    return gaps
+    for family, address in zip(("IPv4", "IPv6"), addresses):
+        show(f"{what}, {family}", took[address])
+        show(f"{what}, {family}, longest time without an answer", gaps[address])
+        show(f"{what}, {family}, two nodes answering after its end", together[address])
+        assert max(together[address]) < TWO_S
+    return sum(gaps.values(), [])
 
 
 def settle(lab, addresses):
@@ -205,7 +193,8 @@ def test_busy_machine_is_no_failure(lab, addresses):
             burner.kill()
             burner.wait()
     assert deaths(lab)[len(before) :] == []
-    assert {mac for _, mac in watch.probe.answers[addresses[0]]} == {owner.mac}
+    for address in addresses:
+        assert {mac for _, mac in watch.answers(address)} == {owner.mac}
 
 
 def test_exclude_label_set_and_removed(lab, addresses):
@@ -236,9 +225,11 @@ def test_speaker_killed(lab, addresses):
             lab.cluster.signal_container(lab.speaker(owner.name))
             killed = time.monotonic()
             lab.wait(
-                lambda: watch.probe.first_answer_after(addresses[0], killed + 0.1), CRASH_S, "an answer again"
+                lambda: watch.probes[addresses[0]].first_answer_after(addresses[0], killed + 0.1),
+                CRASH_S,
+                "an answer again",
             )
-        gaps.append(watch.probe.longest_gap(addresses[0]))
+        gaps.append(watch.longest_gap(addresses[0]))
         settle(lab, addresses)
     show("kill -9, longest time without an answer", gaps)
     assert max(gaps) < CRASH_S

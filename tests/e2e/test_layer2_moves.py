@@ -27,16 +27,6 @@ def statuses(lab, name="web"):
     return [item for item in found if item.get("status", {}).get("serviceName") == name]
 
 
-def together(probe, address):
-    """How long two nodes answered at the same time, in seconds."""
-    first, last = {}, {}
-    for at, mac in probe.answers[address]:
-        first.setdefault(mac, at)
-        last[mac] = at
-    macs = sorted(first, key=first.get)
-    return max((last[a] - first[b] for a, b in zip(macs, macs[1:])), default=0.0)
-
-
 def label_node(lab, name, value):
     lab.api.patch("Node", name, {"metadata": {"labels": {EXCLUDE: value}}})
 
@@ -57,7 +47,7 @@ def test_drain_by_label_has_no_gap(lab):
         finally:
             label_node(lab, owner.name, None)
     assert probe.longest_gap(address) < NO_CRASH_S
-    assert together(probe, address) < NO_CRASH_S
+    assert probe.together(address) < NO_CRASH_S
 
 
 def test_speaker_deleted_hands_over(lab):

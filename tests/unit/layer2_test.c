@@ -390,6 +390,72 @@ static void test_burst(void **state)
 	responder_free(r);
 }
 
+/* A service gives up one of its addresses: no word more about it, none about the others either. */
+static void test_release(void **state)
+{
+	struct responder *r = responder_make(0);
+	struct announce_l2_ip both[] = {{.ip = ip_of("192.0.2.9"), .all_interfaces = true},
+					{.ip = ip_of("2001:db8::9"), .all_interfaces = true}};
+	usec_t now = 10 * USEC_PER_SEC;
+	struct l2_frame reply;
+
+	(void)state;
+	responder_announce(r, "default/s", both, 2, now);
+	announce(r, "default/t", "192.0.2.9", "eth0", now);
+	assert_int_equal(drain(r, now), 5); /* two ARP frames on each interface, NDP on one */
+	responder_hush(r, "default/s");
+	responder_release(r, "default/s", &both[0].ip, now);
+	assert_true(responder_has_ip(r, &both[0].ip)); /* the other service's word */
+	assert_int_equal(ask(r, 3, 1, "192.0.2.2", &his_mac, "192.0.2.9", &reply),
+			 RESPONDER_OTHER_INTERFACE);
+	responder_withdraw(r, "default/t");
+	assert_false(responder_has_ip(r, &both[0].ip));
+	assert_true(responder_has_ip(r, &both[1].ip));
+	responder_release(r, "default/s", &both[0].ip, now);
+	responder_release(r, "default/none", &both[0].ip, now);
+	assert_true(responder_has_service(r, "default/s"));
+	responder_release(r, "default/s", &both[1].ip, now);
+	assert_false(responder_has_ip(r, &both[1].ip));
+	responder_withdraw(r, "default/s");
+	assert_true(responder_deadline(r) == USEC_NEVER);
+	responder_free(r);
+}
+
+/* Questions go out at once, by whatever link can carry them. */
+static void test_questions(void **state)
+{
+	struct responder *r = responder_make(0);
+	struct responder_question v4 = {3, ip_of("192.0.2.1"), ip_of("192.0.2.2")};
+	struct responder_question v6 = {2, ip_of("2001:db8::1"), ip_of("2001:db8::2")};
+	struct responder_question gone = {9, v4.from, v4.to};
+	struct responder_question deaf = {3, v6.from, v6.to}; /* eth1 has no NDP */
+	struct l2_frame f;
+	struct arp_packet a;
+	struct ndp_packet n;
+
+	(void)state;
+	responder_ask(r, &v4);
+	responder_ask(r, &gone);
+	responder_ask(r, &deaf);
+	assert_int_equal(responder_deadline(r), 0);
+	assert_true(responder_output(r, 0, &f));
+	assert_int_equal(f.ifindex, 3);
+	assert_null(arp_decode(&a, f.data, f.len));
+	assert_true(a.op == ARP_OP_REQUEST && mac_is_broadcast(&a.eth_dst));
+	assert_true(ip_eq(&a.sender_ip, &v4.from) && ip_eq(&a.target_ip, &v4.to));
+	assert_false(responder_output(r, 0, &f));
+	assert_true(responder_deadline(r) == USEC_NEVER);
+	responder_ask(r, &v6);
+	assert_true(responder_output(r, 0, &f));
+	assert_null(ndp_decode(&n, f.data, f.len));
+	assert_true(n.type == NDP_SOLICIT && n.has_lla && mac_eq(&n.lla, &our_mac));
+	assert_true(ip_eq(&n.src, &v6.from) && ip_eq(&n.target, &v6.to));
+	for (int i = 0; i < 2 * RESPONDER_QUESTIONS_MAX; i++)
+		responder_ask(r, &v4);
+	assert_int_equal(drain(r, 0), RESPONDER_QUESTIONS_MAX);
+	responder_free(r);
+}
+
 static void test_link_changes(void **state)
 {
 	struct responder *r = responder_make(0);
@@ -528,7 +594,8 @@ int main(void)
 		cmocka_unit_test(test_ndp_answers),  cmocka_unit_test(test_burst),
 		cmocka_unit_test(test_link_changes), cmocka_unit_test(test_refresh),
 		cmocka_unit_test(test_groups),       cmocka_unit_test(test_deadlines),
-		cmocka_unit_test(test_conflicts),
+		cmocka_unit_test(test_conflicts),    cmocka_unit_test(test_release),
+		cmocka_unit_test(test_questions),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -409,11 +409,13 @@ static void test_what_nodes_say(void **ctx)
 	assert_int_equal(liveness_state_of(lab->l[0], "c")->n_lost, 1);
 	assert_true(ip_parse("10.9.9.9", &ip));
 	lab->answer[0] = -1;
-	liveness_ask(lab->l[0], "c", &ip, lab->now);
+	assert_true(liveness_ask(lab->l[0], "c", &ip, lab->now));
+	assert_false(liveness_ask(lab->l[0], "c", &ip, lab->now)); /* it is on its way */
+	assert_false(liveness_ask(lab->l[0], "nobody", &ip, lab->now));
 	take(lab, 0);
 	assert_int_equal(lab->answer[0], 1);
 	assert_true(ip_parse("2001:db8::9", &ip));
-	liveness_ask(lab->l[0], "c", &ip, lab->now);
+	assert_true(liveness_ask(lab->l[0], "c", &ip, lab->now));
 	take(lab, 0);
 	assert_int_equal(lab->answer[0], 0);
 	/* who goes is no death */
@@ -422,7 +424,7 @@ static void test_what_nodes_say(void **ctx)
 	assert_int_equal(verdict(lab, 0, 2), LIVENESS_UNABLE);
 	lab->answer[0] = -1;
 	assert_true(ip_parse("10.9.9.9", &ip));
-	liveness_ask(lab->l[0], "c", &ip, lab->now);
+	assert_true(liveness_ask(lab->l[0], "c", &ip, lab->now));
 	take(lab, 0);
 	assert_int_equal(lab->answer[0], 0);
 	lab->l[2] = liveness_free(lab->l[2]);

@@ -105,7 +105,8 @@ static void test_events(void **state)
 	assert_true(ip_eq(&link_local, &ip));
 	assert_true(section_apply(&r, "IPv4 address", links));
 	assert_true(ip_parse("192.0.2.1", &ip));
-	assert_true(links_has_address(links, &ip));
+	assert_true(links_has_address(links, usable(links, "eth0").ifindex, &ip));
+	assert_false(links_has_address(links, 99, &ip));
 	assert_true(section_apply(&r, "bridge made and up", links));
 	assert_true(section_apply(&r, "eth0 becomes a port of br0", links));
 	assert_int_equal(usable(links, "eth0").ifindex, 0);
@@ -127,7 +128,7 @@ static void test_events(void **state)
 	assert_true(usable(links, "lan0").arp);
 	assert_true(section_apply(&r, "IPv4 address removed", links));
 	assert_true(ip_parse("192.0.2.1", &ip));
-	assert_false(links_has_address(links, &ip));
+	assert_false(links_has_address(links, usable(links, "lan0").ifindex, &ip));
 	assert_true(usable(links, "lan0").arp); /* an address it needs not */
 	assert_true(section_apply(&r, "pair deleted", links));
 	assert_int_equal(usable(links, "lan0").ifindex, 0);
