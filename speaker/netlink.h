@@ -1,5 +1,5 @@
 /*
- * Follows this network namespace's links and addresses by netlink. The only user of libmnl.
+ * Follows this network namespace's links and addresses by netlink.
  */
 #ifndef METALLB_SPEAKER_NETLINK_H
 #define METALLB_SPEAKER_NETLINK_H
@@ -15,6 +15,11 @@ struct netlink;
  */
 int netlink_new(struct ev_loop *loop, struct links *links, void (*on_change)(void *user),
 		void *user, struct netlink **out);
+/*
+ * The gateway of the default route by an interface, and this node's address towards it; the kernel
+ * answers at once. false: there is none, or it cannot be found out.
+ */
+bool netlink_gateway(unsigned ifindex, enum ip_family family, struct ip *gateway, struct ip *from);
 struct netlink *netlink_free(struct netlink *nl);
 
 #endif

@@ -111,7 +111,7 @@ static bool session_build(const struct paths *p, const struct config_peer *peer,
 		.remote = st.address,
 		.ifindex = ifindex,
 		.connected = bfd_is_connected(&st.address),
-		.forwards = bfd_is_forwarding(),
+		.forwards = bfd_is_forwarding(st.address.family),
 	};
 
 	bfd_session_config_build(peer, profile, &where, out);

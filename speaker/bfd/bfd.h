@@ -4,8 +4,9 @@
  * RFC 5880 asynchronous mode over RFC 5881 (single hop) and RFC 5883 (multihop), IPv4 and IPv6. One
  * `struct bfd` lives on one libev loop with one set of sockets per VRF for all sessions (so they
  * share a source port, which RFC 5881 section 4 would rather have unique). Events are delivered
- * from the loop, never from inside a call. The echo function is there for IPv4 over
- * a single hop outside VRFs. Left out: authentication, demand mode of our own.
+ * from the loop, never from inside a call. The echo function is there over a single
+ * hop outside VRFs, not between link-local addresses. Left out: authentication, demand mode of our
+ * own.
  */
 #ifndef BFD_BFD_H
 #define BFD_BFD_H
@@ -38,7 +39,7 @@ struct bfd_where {
 	struct ip remote; /* the peer's address (found, for an unnumbered one) */
 	unsigned ifindex; /* of the interface that the peer names, or 0 */
 	bool connected;   /* remote is in a subnet of this node */
-	bool forwards;    /* this node forwards IPv4 packets, so the peer's echoes return */
+	bool forwards;    /* this node forwards remote's family, so the peer's echoes return */
 };
 
 /* The session that a BGPPeer with this profile means. */
@@ -86,8 +87,8 @@ void bfd_set_sessions(struct bfd *b, const struct bfd_session_config *cfgs, size
 void bfd_links_changed(struct bfd *b);
 /* Whether ip is in a subnet of one of this node's interfaces. */
 bool bfd_is_connected(const struct ip *ip);
-/* Whether this node forwards IPv4 packets. */
-bool bfd_is_forwarding(void);
+/* Whether this node forwards packets of that family. */
+bool bfd_is_forwarding(enum ip_family family);
 
 size_t bfd_session_count(const struct bfd *b);
 /* In the order in which they were set; i < bfd_session_count(). */

@@ -55,7 +55,8 @@ void bfd_session_config_build(const struct config_peer *peer, const struct confi
 			   .passive = profile->passive_mode},
 		.min_ttl = (uint8_t)or_default(profile->minimum_ttl, MIN_TTL_DEFAULT),
 	};
-	if (profile->echo_mode && !out->path.multihop && !in_vrf && where->remote.family == IP_V4)
+	if (profile->echo_mode && !out->path.multihop && !in_vrf &&
+	    !(where->remote.family == IP_V6 && ip_is_link_local(&where->remote)))
 		out->params.echo = interval_us(profile->echo_interval, ECHO_DEFAULT_MS);
 	if (where->forwards)
 		out->params.echo_rx = out->params.echo;

@@ -9,7 +9,15 @@
 
 #include "metallb/wire.h"
 
-enum { IP_HEADER = 20, PROTO_UDP = 17, HOPS = 255, TOS_NETWORK = 0xC0, CONTENT = 24 };
+enum {
+	IPV4_HEADER = 20,
+	IPV6_HEADER = 40,
+	PROTO_UDP = 17,
+	HOPS = 255,
+	TOS_NETWORK = 0xC0,
+	CONTENT = 24,
+	UDP_LEN = 8 + CONTENT
+};
 
 void bfd_echo_init(struct bfd_echo *e, const struct random_source *rnd)
 {
@@ -55,41 +63,65 @@ bool bfd_echo_tick(struct bfd_echo *e, const struct bfd_session *s, usec_t now,
 	return false;
 }
 
-/* RFC 1071, over a header without odd octets. */
-static uint16_t checksum(const uint8_t *data, size_t len)
+/* RFC 1071, over an even number of octets. */
+static uint32_t sum_add(uint32_t sum, const uint8_t *data, size_t len)
 {
-	uint32_t sum = 0;
-
 	for (size_t i = 0; i + 1 < len; i += 2)
 		sum += (uint32_t)data[i] << 8 | data[i + 1];
+	return sum;
+}
+
+static uint16_t sum_end(uint32_t sum)
+{
 	sum = (sum & 0xffff) + (sum >> 16);
 	sum = (sum & 0xffff) + (sum >> 16);
 	return (uint16_t)~sum;
 }
 
-bool bfd_echo_output(struct bfd_echo *e, const struct bfd_session *s, const struct ip *local,
-		     uint8_t out[BFD_ECHO_LEN])
+static void ipv4_header_put(struct wr *w, const struct ip *local, uint8_t *start)
 {
-	struct wr w = wr_init(out, BFD_ECHO_LEN);
+	wr_u8(w, 0x45);
+	wr_u8(w, TOS_NETWORK);
+	wr_u16(w, IPV4_HEADER + UDP_LEN);
+	wr_u32(w, 0); /* whole, so without an identification */
+	wr_u8(w, HOPS);
+	wr_u8(w, PROTO_UDP);
+	wr_u16(w, 0);
+	wr_bytes(w, local->b, 4);
+	wr_bytes(w, local->b, 4);
+	wr_patch_u16(start + 10, sum_end(sum_add(0, start, IPV4_HEADER)));
+}
+
+static void ipv6_header_put(struct wr *w, const struct ip *local)
+{
+	wr_u32(w, 6u << 28 | (uint32_t)TOS_NETWORK << 20);
+	wr_u16(w, UDP_LEN);
+	wr_u8(w, PROTO_UDP);
+	wr_u8(w, HOPS);
+	wr_bytes(w, local->b, 16);
+	wr_bytes(w, local->b, 16);
+}
+
+size_t bfd_echo_output(struct bfd_echo *e, const struct bfd_session *s, const struct ip *local,
+		       uint8_t out[BFD_ECHO_MAX])
+{
+	bool v6 = local->family == IP_V6;
+	size_t header = v6 ? IPV6_HEADER : IPV4_HEADER;
+	struct wr w = wr_init(out, BFD_ECHO_MAX);
+	uint8_t *udp = out + header;
 
 	if (!e->send)
-		return false;
+		return 0;
 	e->send = false;
 	e->sent++;
-	wr_u8(&w, 0x45);
-	wr_u8(&w, TOS_NETWORK);
-	wr_u16(&w, BFD_ECHO_LEN);
-	wr_u32(&w, 0); /* whole, so without an identification */
-	wr_u8(&w, HOPS);
-	wr_u8(&w, PROTO_UDP);
+	if (v6)
+		ipv6_header_put(&w, local);
+	else
+		ipv4_header_put(&w, local, out);
+	wr_u16(&w, BFD_ECHO_PORT);
+	wr_u16(&w, BFD_ECHO_PORT);
+	wr_u16(&w, UDP_LEN);
 	wr_u16(&w, 0);
-	wr_bytes(&w, local->b, 4);
-	wr_bytes(&w, local->b, 4);
-	wr_patch_u16(out + 10, checksum(out, IP_HEADER));
-	wr_u16(&w, BFD_ECHO_PORT);
-	wr_u16(&w, BFD_ECHO_PORT);
-	wr_u16(&w, BFD_ECHO_LEN - IP_HEADER);
-	wr_u16(&w, 0); /* no checksum: the nonce tells what is ours */
 	wr_u8(&w, BFD_VERSION);
 	wr_u8(&w, CONTENT);
 	wr_u16(&w, 0);
@@ -98,20 +130,60 @@ bool bfd_echo_output(struct bfd_echo *e, const struct bfd_session *s, const stru
 	wr_u32(&w, 0);
 	wr_bytes(&w, e->nonce, sizeof(e->nonce));
 	assert(!w.bad);
+	if (v6) { /* RFC 8200 8.1; over IPv4 there need be none: the nonce tells what is ours */
+		uint32_t sum = sum_add(UDP_LEN + PROTO_UDP, out + 8, 32);
+		uint16_t check = sum_end(sum_add(sum, udp, UDP_LEN));
+
+		wr_patch_u16(udp + 6, check ? check : 0xffff);
+	}
+	return header + UDP_LEN;
+}
+
+/* The addresses; what follows is UDP. */
+static bool ipv4_header_take(struct rd *r, struct bfd_echo_packet *pkt)
+{
+	uint8_t version = rd_u8(r);
+	uint16_t total = (rd_u8(r), rd_u16(r));
+	uint16_t fragment = (rd_u16(r), rd_u16(r));
+	uint8_t proto = (rd_u8(r), rd_u8(r));
+
+	rd_u16(r);
+	const uint8_t *from = rd_take(r, 4), *to = rd_take(r, 4);
+
+	if (r->bad || version != 0x45 || total != IPV4_HEADER + UDP_LEN ||
+	    (fragment & 0x3fff) != 0 || proto != PROTO_UDP)
+		return false;
+	pkt->from = ip_from_v4(from);
+	pkt->to = ip_from_v4(to);
+	return true;
+}
+
+static bool ipv6_header_take(struct rd *r, struct bfd_echo_packet *pkt)
+{
+	uint32_t version = rd_u32(r) >> 28;
+	uint16_t payload = rd_u16(r);
+	uint8_t proto = rd_u8(r);
+
+	rd_u8(r);
+	const uint8_t *from = rd_take(r, 16), *to = rd_take(r, 16);
+
+	if (r->bad || version != 6 || payload != UDP_LEN || proto != PROTO_UDP)
+		return false;
+	pkt->from = ip_from_v6(from);
+	pkt->to = ip_from_v6(to);
 	return true;
 }
 
 const char *bfd_echo_decode(const void *data, size_t len, struct bfd_echo_packet *pkt)
 {
 	struct rd r = rd_init(data, len);
-	uint8_t version = rd_u8(&r);
-	uint16_t total = (rd_u8(&r), rd_u16(&r));
-	uint16_t fragment = (rd_u16(&r), rd_u16(&r));
-	uint8_t proto = (rd_u8(&r), rd_u8(&r));
+	bool v6 = len > 0 && *(const uint8_t *)data >> 4 == 6;
 
-	rd_u16(&r);
 	*pkt = (struct bfd_echo_packet){0};
-	const uint8_t *from = rd_take(&r, 4), *to = rd_take(&r, 4);
+	if (len < (size_t)(v6 ? IPV6_HEADER : IPV4_HEADER) + UDP_LEN)
+		return "short echo";
+	if (!(v6 ? ipv6_header_take(&r, pkt) : ipv4_header_take(&r, pkt)))
+		return "echo that is not ours";
 	uint16_t port = (rd_u16(&r), rd_u16(&r));
 	uint16_t udp_len = rd_u16(&r);
 	uint8_t bfd = (rd_u16(&r), rd_u8(&r)), content = rd_u8(&r);
@@ -121,14 +193,9 @@ const char *bfd_echo_decode(const void *data, size_t len, struct bfd_echo_packet
 	pkt->number = rd_u32(&r);
 	rd_u32(&r);
 	rd_copy(&r, pkt->nonce, sizeof(pkt->nonce));
-	if (r.bad)
-		return "short echo";
-	if (version != 0x45 || total != BFD_ECHO_LEN || (fragment & 0x3fff) != 0 ||
-	    proto != PROTO_UDP || port != BFD_ECHO_PORT || udp_len != BFD_ECHO_LEN - IP_HEADER ||
-	    bfd != BFD_VERSION || content != CONTENT)
+	assert(!r.bad);
+	if (port != BFD_ECHO_PORT || udp_len != UDP_LEN || bfd != BFD_VERSION || content != CONTENT)
 		return "echo that is not ours";
-	pkt->from = ip_from_v4(from);
-	pkt->to = ip_from_v4(to);
 	return NULL;
 }
 

@@ -1,5 +1,5 @@
 /*
- * The packet socket of the echo function: packets from us to us would never leave by way of the
+ * The packet sockets of the echo function: packets from us to us would never leave by way of the
  * kernel's routes, nor be let in again. A filter in the kernel keeps all other packets out. Part of
  * the shell.
  */
@@ -17,10 +17,27 @@
 #include "metallb/xalloc.h"
 #include "speaker/bfd/io.h"
 
-/* Offsets in an IPv4 packet. */
-enum { FRAGMENT = 6, PROTOCOL = 9, DESTINATION_PORT = 2 };
+/* Offsets in an IPv4 packet, in an IPv6 one, and in a UDP header. */
+enum { FRAGMENT = 6, PROTOCOL = 9, NEXT_HEADER = 6, IPV6_HEADER = 40, DESTINATION_PORT = 2 };
 
-static int filter_attach(int fd)
+static int filter_attach_v6(int fd)
+{
+	static const struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, (unsigned)SKF_AD_OFF + SKF_AD_PKTTYPE),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, PACKET_HOST, 0, 5),
+		BPF_STMT(BPF_LD | BPF_B | BPF_ABS, NEXT_HEADER),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, IPPROTO_UDP, 0, 3),
+		BPF_STMT(BPF_LD | BPF_H | BPF_ABS, IPV6_HEADER + DESTINATION_PORT),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, BFD_ECHO_PORT, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, 0xffff),
+		BPF_STMT(BPF_RET | BPF_K, 0),
+	};
+	struct sock_fprog prog = {.len = ARRAY_SIZE(code), .filter = (struct sock_filter *)code};
+
+	return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &prog, sizeof(prog)) < 0 ? -errno : 0;
+}
+
+static int filter_attach_v4(int fd)
 {
 	static const struct sock_filter code[] = {
 		/* none that this host sends, or that is for another one */
@@ -41,38 +58,52 @@ static int filter_attach(int fd)
 	return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &prog, sizeof(prog)) < 0 ? -errno : 0;
 }
 
-void bfd_echo_read(struct bfd *b, usec_t now)
+static void socket_read(struct bfd_echo_socket *s, usec_t now)
 {
 	uint8_t data[256];
 
-	for (int i = 0; b->echo_fd >= 0 && i < BFD_READ_BUDGET; i++) {
-		ssize_t n = recv(b->echo_fd, data, sizeof(data), 0);
+	for (int i = 0; s->fd >= 0 && i < BFD_READ_BUDGET; i++) {
+		ssize_t n = recv(s->fd, data, sizeof(data), 0);
 
 		if (n < 0)
 			return;
-		(void)bfd_engine_recv_echo(&b->engine, data, (size_t)n, now); /* counted there */
+		/* counted there */
+		(void)bfd_engine_recv_echo(&s->bfd->engine, data, (size_t)n, now);
 	}
+}
+
+void bfd_echo_read(struct bfd *b, usec_t now)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(b->echo); i++)
+		socket_read(&b->echo[i], now);
 }
 
 static void on_echo(struct ev_loop *loop, ev_io *w, int revents)
 {
-	struct bfd *b = container_of(w, struct bfd, echo_io);
+	struct bfd_echo_socket *s = container_of(w, struct bfd_echo_socket, io);
 
 	(void)loop;
 	(void)revents;
-	bfd_echo_read(b, clock_now());
-	bfd_io_settle(b);
+	socket_read(s, clock_now());
+	bfd_io_settle(s->bfd);
 }
 
-int bfd_echo_open(struct bfd *b)
+static struct bfd_echo_socket *socket_of(struct bfd *b, enum ip_family family)
 {
-	struct sockaddr_ll any = {.sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_IP)};
+	return &b->echo[family == IP_V6];
+}
+
+int bfd_echo_open(struct bfd *b, enum ip_family family)
+{
+	struct bfd_echo_socket *s = socket_of(b, family);
+	struct sockaddr_ll any = {.sll_family = AF_PACKET,
+				  .sll_protocol = htons(family == IP_V6 ? ETH_P_IPV6 : ETH_P_IP)};
 	int fd, r;
 
-	if (b->echo_fd >= 0)
+	if (s->fd >= 0)
 		return 0;
 	fd = socket(AF_PACKET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	r = fd < 0 ? -errno : filter_attach(fd);
+	r = fd < 0 ? -errno : family == IP_V6 ? filter_attach_v6(fd) : filter_attach_v4(fd);
 	if (r == 0 && bind(fd, (struct sockaddr *)&any, sizeof(any)) < 0)
 		r = -errno;
 	if (r < 0) {
@@ -81,53 +112,58 @@ int bfd_echo_open(struct bfd *b)
 			close(fd);
 		return r;
 	}
-	b->echo_fd = fd;
-	ev_io_init(&b->echo_io, on_echo, fd, EV_READ);
-	ev_set_priority(&b->echo_io, EV_MAXPRI);
-	ev_io_start(b->loop, &b->echo_io);
+	s->bfd = b;
+	s->fd = fd;
+	ev_io_init(&s->io, on_echo, fd, EV_READ);
+	ev_set_priority(&s->io, EV_MAXPRI);
+	ev_io_start(b->loop, &s->io);
 	return 0;
 }
 
-void bfd_echo_close(struct bfd *b)
+void bfd_echo_close(struct bfd *b, enum ip_family family)
 {
-	if (b->echo_fd < 0)
+	struct bfd_echo_socket *s = socket_of(b, family);
+
+	if (s->fd < 0)
 		return;
-	ev_io_stop(b->loop, &b->echo_io);
-	close(b->echo_fd);
-	b->echo_fd = -1;
+	ev_io_stop(b->loop, &s->io);
+	close(s->fd);
+	s->fd = -1;
 }
 
 /* The kernel knows the peer's hardware address from the control packets. */
-static int hardware_address(const struct bfd *b, const struct bfd_send *out, struct sockaddr_ll *to)
+static int hardware_address(int fd, const struct bfd_send *out, uint8_t mac[ETHER_ADDR_LEN])
 {
 	struct sockaddr_in peer = {.sin_family = AF_INET};
 	struct arpreq req = {0};
 
+	if (out->path->remote.family == IP_V6)
+		return bfd_neighbor(&out->path->remote, out->ifindex, mac);
 	if (!if_indextoname(out->ifindex, req.arp_dev))
 		return -ENODEV;
 	memcpy(&peer.sin_addr, out->path->remote.b, 4);
 	memcpy(&req.arp_pa, &peer, sizeof(peer));
-	if (ioctl(b->echo_fd, SIOCGARP, &req) < 0)
+	if (ioctl(fd, SIOCGARP, &req) < 0)
 		return -errno;
 	if (!(req.arp_flags & ATF_COM))
 		return -EHOSTUNREACH;
-	*to = (struct sockaddr_ll){.sll_family = AF_PACKET,
-				   .sll_protocol = htons(ETH_P_IP),
-				   .sll_ifindex = (int)out->ifindex,
-				   .sll_halen = ETHER_ADDR_LEN};
-	memcpy(to->sll_addr, req.arp_ha.sa_data, ETHER_ADDR_LEN);
+	memcpy(mac, req.arp_ha.sa_data, ETHER_ADDR_LEN);
 	return 0;
 }
 
 int bfd_echo_send(const struct bfd *b, const struct bfd_send *out)
 {
-	struct sockaddr_ll to;
-	int r = b->echo_fd < 0 ? -ENOTCONN : hardware_address(b, out, &to);
+	bool v6 = out->path->remote.family == IP_V6;
+	struct sockaddr_ll to = {.sll_family = AF_PACKET,
+				 .sll_protocol = htons(v6 ? ETH_P_IPV6 : ETH_P_IP),
+				 .sll_ifindex = (int)out->ifindex,
+				 .sll_halen = ETHER_ADDR_LEN};
+	int fd = b->echo[v6].fd;
+	int r = fd < 0 ? -ENOTCONN : hardware_address(fd, out, to.sll_addr);
 
 	if (r < 0)
 		return r;
-	return sendto(b->echo_fd, out->data, BFD_ECHO_LEN, MSG_DONTWAIT, (struct sockaddr *)&to,
-		      sizeof(to)) < 0
+	return sendto(fd, out->data, out->len, MSG_DONTWAIT, (struct sockaddr *)&to, sizeof(to)) < 0
 		       ? -errno
 		       : 0;
 }

@@ -377,12 +377,14 @@ bool bfd_engine_output(struct bfd_engine *e, usec_t now, struct bfd_send *out)
 
 		if (bfd_session_output(&s->session, now, &pkt)) {
 			bfd_packet_encode(&pkt, out->data);
+			out->len = BFD_PACKET_LEN;
 			out->path = &s->cfg.path;
 			out->echo = false;
 			s->counters.sent++;
 			return true;
 		}
-		if (bfd_echo_output(&s->echo, &s->session, &s->seen_local, out->data)) {
+		out->len = bfd_echo_output(&s->echo, &s->session, &s->seen_local, out->data);
+		if (out->len > 0) {
 			out->path = &s->cfg.path;
 			out->ifindex = s->seen_ifindex;
 			out->echo = true;

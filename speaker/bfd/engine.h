@@ -64,9 +64,10 @@ struct bfd_engine {
 /* A packet to be sent. */
 struct bfd_send {
 	const struct bfd_path *path; /* valid until the next call */
-	bool echo; /* data is an IPv4 packet of BFD_ECHO_LEN for the peer's MAC on ifindex */
+	bool echo; /* data is an IP packet for the peer's MAC on ifindex, else a control packet */
 	unsigned ifindex;
-	uint8_t data[BFD_ECHO_LEN]; /* else a control packet of BFD_PACKET_LEN */
+	uint8_t data[BFD_ECHO_MAX];
+	size_t len;
 };
 
 void bfd_engine_init(struct bfd_engine *e, const struct random_source *random);
@@ -75,7 +76,7 @@ void bfd_engine_set(struct bfd_engine *e, const struct bfd_session_config *cfgs,
 		    usec_t now);
 /* NULL, or why the packet was dropped (counted). */
 const char *bfd_engine_recv(struct bfd_engine *e, const struct bfd_datagram *d, usec_t now);
-/* An IPv4 packet from outside to the echo port. */
+/* An IP packet from outside to the echo port. */
 const char *bfd_engine_recv_echo(struct bfd_engine *e, const void *data, size_t len, usec_t now);
 void bfd_engine_tick(struct bfd_engine *e, usec_t now);
 usec_t bfd_engine_deadline(const struct bfd_engine *e);

@@ -64,16 +64,17 @@ void bfd_io_settle(struct bfd *b)
 
 /* ---- sockets ---- */
 
-/* One packet socket while any session sends echoes. */
-static bool echo_update(struct bfd *b)
+/* One packet socket for each family in which any session sends echoes. */
+static bool echo_update(struct bfd *b, enum ip_family family)
 {
 	bool wanted = false;
 
 	for (size_t i = 0; i < b->engine.n_wanted && !wanted; i++)
-		wanted = b->engine.wanted[i]->cfg.params.echo != 0;
+		wanted = b->engine.wanted[i]->cfg.params.echo != 0 &&
+			 b->engine.wanted[i]->cfg.path.remote.family == family;
 	if (!wanted)
-		bfd_echo_close(b);
-	return !wanted || bfd_echo_open(b) == 0;
+		bfd_echo_close(b, family);
+	return !wanted || bfd_echo_open(b, family) == 0;
 }
 
 static void nets_open(struct bfd *b)
@@ -84,8 +85,8 @@ static void nets_open(struct bfd *b)
 	list_for_each (pos, &b->nets)
 		if (!bfd_net_open(container_of(pos, struct bfd_net, link)))
 			complete = false;
-	if (!echo_update(b))
-		complete = false;
+	complete &= echo_update(b, IP_V4);
+	complete &= echo_update(b, IP_V6);
 	if (!complete && !ev_is_active(&b->retry)) {
 		ev_timer_set(&b->retry, RETRY, 0.);
 		ev_timer_start(b->loop, &b->retry);
@@ -213,9 +214,11 @@ static void on_timer(struct ev_loop *loop, ev_timer *w, int revents)
 		nets_update(b);
 }
 
-bool bfd_is_forwarding(void)
+bool bfd_is_forwarding(enum ip_family family)
 {
-	FILE *f = fopen("/proc/sys/net/ipv4/ip_forward", "re");
+	FILE *f = fopen(family == IP_V6 ? "/proc/sys/net/ipv6/conf/all/forwarding"
+					: "/proc/sys/net/ipv4/ip_forward",
+			"re");
 	bool yes = f && fgetc(f) == '1';
 
 	if (f)
@@ -232,7 +235,7 @@ struct bfd *bfd_new(struct ev_loop *loop, bfd_event_fn *on_event, void *user)
 	b->loop = loop;
 	b->on_event = on_event;
 	b->user = user;
-	b->echo_fd = -1;
+	b->echo[0].fd = b->echo[1].fd = -1;
 	list_init(&b->nets);
 	bfd_engine_init(&b->engine, &random_system);
 	ev_timer_init(&b->timer, on_timer, 0., 0.);
@@ -253,7 +256,8 @@ struct bfd *bfd_free(struct bfd *b)
 	ev_timer_stop(b->loop, &b->retry);
 	list_for_each_safe (pos, tmp, &b->nets)
 		bfd_net_free(container_of(pos, struct bfd_net, link));
-	bfd_echo_close(b);
+	bfd_echo_close(b, IP_V4);
+	bfd_echo_close(b, IP_V6);
 	bfd_engine_fini(&b->engine);
 	free(b);
 	return NULL;

@@ -41,16 +41,22 @@ struct bfd {
 	ev_timer timer, retry;
 	struct list nets;
 	struct log_limit drop_log, send_log;
-	int echo_fd; /* -1: nobody wants echoes */
-	ev_io echo_io;
+	struct bfd_echo_socket {
+		struct bfd *bfd;
+		int fd; /* -1: nobody wants echoes */
+		ev_io io;
+	} echo[2]; /* IPv4, IPv6 */
 };
 
 /* io.c: after packets were taken. */
 void bfd_io_settle(struct bfd *b);
 
+/* neighbor.c: the hardware address of an IPv6 neighbour, as the kernel knows it. 0 or -errno. */
+int bfd_neighbor(const struct ip *ip, unsigned ifindex, uint8_t mac[6]);
+
 /* echo_io.c */
-int bfd_echo_open(struct bfd *b);
-void bfd_echo_close(struct bfd *b);
+int bfd_echo_open(struct bfd *b, enum ip_family family);
+void bfd_echo_close(struct bfd *b, enum ip_family family);
 void bfd_echo_read(struct bfd *b, usec_t now);
 int bfd_echo_send(const struct bfd *b, const struct bfd_send *out);
 

@@ -83,16 +83,16 @@ def events(lab, kind):
     return [e for e in lab.probe.events if e["event"] == kind]
 
 
-def watched(lab, kind="frr", **changes):
+def watched(lab, kind="frr", family="4", **changes):
     """One fast session with FRR or BIRD, up."""
     if kind == "frr":
-        lab.frr(frr_peer(MINE["4"]))
+        lab.frr(frr_peer(MINE[family]))
     else:
-        lab.bird(BIRD_FAST + bird_peer("4"))
-    lab.probe.sessions(near(**changes))
-    lab.probe.wait_state(THEIRS["4"])
-    lab.wait_peer(MINE["4"])
-    wait_for("pace", lambda: lab.probe.status(THEIRS["4"])["detection_us"] == 300000)
+        lab.bird(BIRD_FAST + bird_peer(family))
+    lab.probe.sessions(near(family, **changes))
+    lab.probe.wait_state(THEIRS[family])
+    lab.wait_peer(MINE[family])
+    wait_for("pace", lambda: lab.probe.status(THEIRS[family])["detection_us"] == 300000)
 
 
 @pytest.mark.parametrize("kind", ["frr", "bird"])
@@ -240,29 +240,36 @@ def test_link_local_and_bound_sockets(lab):
         lab.probe.wait_event("down", who)
 
 
-def test_echo_of_ours(lab):
+FORWARD = {"4": "net.ipv4.ip_forward", "6": "net.ipv6.conf.all.forwarding"}
+
+
+@pytest.mark.parametrize("family", "46")
+def test_echo_of_ours(lab, family):
     """The router's kernel sends our echo packets back; when it no longer does, the session is down for that."""
-    lab.there.sysctls({"net.ipv4.ip_forward": 1})
-    watched(lab, mult=4)
-    lab.probe.sessions(near(mult=4, echo_ms=50))
-    wait_for("echoes", lambda: lab.probe.status(THEIRS["4"])["echo_received"] > 10)
-    got = lab.probe.status(THEIRS["4"])
+    lab.there.sysctls({FORWARD[family]: 1})
+    watched(lab, family=family, mult=4)
+    who = THEIRS[family]
+    lab.probe.sessions(near(family, mult=4, echo_ms=50))
+    wait_for("echoes", lambda: lab.probe.status(who)["echo_received"] > 10)
+    got = lab.probe.status(who)
     assert (got["state"], got["down"]) == ("up", 0)
     heal = lab.drop(lab.there, "udp dport 3785")
-    down = lab.probe.wait_event("down", THEIRS["4"])
+    down = lab.probe.wait_event("down", who)
     assert down["text"] == "echo function failed" and down["diag"] == "echo function failed"
     heal()
-    lab.probe.wait_state(THEIRS["4"])
-    before = lab.probe.status(THEIRS["4"])["echo_received"]
-    wait_for("echoes", lambda: lab.probe.status(THEIRS["4"])["echo_received"] > before + 10)
+    lab.probe.wait_state(who)
+    before = lab.probe.status(who)["echo_received"]
+    wait_for("echoes", lambda: lab.probe.status(who)["echo_received"] > before + 10)
 
 
-def test_echo_never_sent_back(lab):
+@pytest.mark.parametrize("family", "46")
+def test_echo_never_sent_back(lab, family):
     """FRR promises, but its kernel does not forward: found out, and no harm done."""
-    watched(lab)
-    lab.probe.sessions(near(echo_ms=50))
-    wait_for("echoes", lambda: lab.probe.status(THEIRS["4"])["echo_sent"] > 20)
-    got = lab.probe.status(THEIRS["4"])
+    watched(lab, family=family)
+    who = THEIRS[family]
+    lab.probe.sessions(near(family, echo_ms=50))
+    wait_for("echoes", lambda: lab.probe.status(who)["echo_sent"] > 20)
+    got = lab.probe.status(who)
     assert (got["state"], got["down"], got["echo_received"]) == ("up", 0, 0)
 
 

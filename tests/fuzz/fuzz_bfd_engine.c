@@ -50,14 +50,16 @@ static void check(const struct bfd_engine *e, bool up[N_SESSIONS])
 /* With a header before it, as it may be an echo of ours. Only what was sent is taken for one. */
 static void echo_recv(struct bfd_engine *e, const uint8_t *pkt, usec_t now)
 {
-	uint8_t echo[BFD_ECHO_LEN] = {
-		0x45, [3] = BFD_ECHO_LEN, [8] = 254, [9] = 17, [22] = 0x0e, 0xc9, 0, 32};
+	uint8_t v4[52] = {0x45, [3] = sizeof(v4), [8] = 254, [9] = 17, [22] = 0x0e, 0xc9, 0, 32};
+	uint8_t v6[BFD_ECHO_MAX] = {0x60, [5] = 32, 17, 254, [42] = 0x0e, 0xc9, 0, 32};
 
-	memcpy(echo + 12, (const uint8_t[]){192, 0, 2, 9, 192, 0, 2, 9}, 8);
-	memcpy(echo + 28, pkt, BFD_PACKET_LEN);
-	if (!bfd_engine_recv_echo(e, echo, sizeof(echo), now) &&
-	    e->wanted[0]->counters.echo_sent == 0)
+	memcpy(v4 + 12, (const uint8_t[]){192, 0, 2, 9, 192, 0, 2, 9}, 8);
+	memcpy(v4 + 28, pkt, BFD_PACKET_LEN);
+	if (!bfd_engine_recv_echo(e, v4, sizeof(v4), now) && e->wanted[0]->counters.echo_sent == 0)
 		abort();
+	memcpy(v6 + 48, pkt, BFD_PACKET_LEN);
+	if (!bfd_engine_recv_echo(e, v6, sizeof(v6), now))
+		abort(); /* none is sent in IPv6 */
 	(void)bfd_engine_recv_echo(e, pkt, BFD_PACKET_LEN, now);
 }
 

@@ -44,7 +44,8 @@ struct flying {
 	enum kind kind;
 	int to;
 	usec_t due;
-	uint8_t data[BFD_ECHO_LEN];
+	uint8_t data[BFD_ECHO_MAX];
+	size_t len;
 };
 
 struct side {
@@ -83,9 +84,12 @@ static void fill_random(void *user, void *buf, size_t n)
 		p[i] = (uint8_t)rnd(user, 256);
 }
 
-static struct ip addr_of(int s)
+/* Of every second seed in IPv6. */
+static struct ip addr_of(const struct sim *sim, int s)
 {
-	return (struct ip){.family = IP_V4, .b = {192, 0, 2, (uint8_t)(s + 1)}};
+	return sim->seed % 2 ? (struct ip){.family = IP_V4, .b = {192, 0, 2, (uint8_t)(s + 1)}}
+			     : (struct ip){.family = IP_V6,
+					   .b = {0x20, 1, 0xd, 0xb8, [15] = (uint8_t)(s + 1)}};
 }
 
 static struct bfd_entry *entry_of(struct sim *sim, int s, bool multihop)
@@ -120,8 +124,10 @@ static void wire_put(struct sim *sim, int to, enum kind kind, const uint8_t *dat
 
 		CHECK(sim->n_flying < FLYING, "more than %d packets on the wire", FLYING);
 		sim->n_flying++;
-		*f = (struct flying){
-			.kind = kind, .to = to, .due = sim->now + 50 + rnd(sim, DELAY_MAX)};
+		*f = (struct flying){.kind = kind,
+				     .to = to,
+				     .due = sim->now + 50 + rnd(sim, DELAY_MAX),
+				     .len = len};
 		memcpy(f->data, data, len);
 	} while (!sim->quiet && rnd(sim, 20) == 0); /* now and then once more */
 }
@@ -132,17 +138,17 @@ static void wire_deliver(struct sim *sim, size_t i)
 	struct bfd_engine *e = &sim->side[f.to].engine;
 	struct bfd_datagram d = {.data = f.data,
 				 .len = BFD_PACKET_LEN,
-				 .from = addr_of(1 - f.to),
-				 .to = addr_of(f.to),
+				 .from = addr_of(sim, 1 - f.to),
+				 .to = addr_of(sim, f.to),
 				 .ttl = f.kind == CONTROL ? 255 : 253,
 				 .multihop = f.kind == CONTROL_MULTIHOP,
 				 .vrf = ""};
 
 	sim->flying[i] = sim->flying[--sim->n_flying];
 	if (f.kind == ECHO) { /* sent back by what is not BFD */
-		wire_put(sim, 1 - f.to, ECHO_BACK, f.data, BFD_ECHO_LEN);
+		wire_put(sim, 1 - f.to, ECHO_BACK, f.data, f.len);
 	} else if (f.kind == ECHO_BACK) {
-		sim->echoes += !bfd_engine_recv_echo(e, f.data, BFD_ECHO_LEN, sim->now);
+		sim->echoes += !bfd_engine_recv_echo(e, f.data, f.len, sim->now);
 	} else {
 		note(sim, f.to, f.kind, f.data[1] >> 6);
 		(void)bfd_engine_recv(e, &d, sim->now);
@@ -210,7 +216,7 @@ static void settle(struct sim *sim, int s)
 			 out.echo             ? ECHO
 			 : out.path->multihop ? CONTROL_MULTIHOP
 					      : CONTROL,
-			 out.data, out.echo ? BFD_ECHO_LEN : BFD_PACKET_LEN);
+			 out.data, out.len);
 	}
 	check_events(sim, s);
 	check_state(sim, s);
@@ -389,7 +395,7 @@ static void setup(struct sim *sim, unsigned seed)
 		bfd_engine_init(&me->engine, &sim->random);
 		for (size_t p = 0; p < PATHS; p++) {
 			me->wanted[p] = true;
-			me->cfg[p].path.remote = addr_of(1 - s);
+			me->cfg[p].path.remote = addr_of(sim, 1 - s);
 			me->cfg[p].path.multihop = p == 1;
 			me->cfg[p].min_ttl = 250;
 			profile_new(sim, &me->cfg[p].params);

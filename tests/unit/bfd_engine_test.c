@@ -345,25 +345,33 @@ static void test_config(void **ctx)
 	assert_int_equal(got.params.echo_rx, 0);
 	here.remote = ip_of("2001:db8::1");
 	bfd_session_config_build(&external, &echo, &here, &got);
+	assert_int_equal(got.params.echo, 20 * MS);
+	here.remote = ip_of("fe80::1"); /* which nobody forwards */
+	bfd_session_config_build(&external, &echo, &here, &got);
 	assert_int_equal(got.params.echo, 0);
 }
 
-static bool next_echo(struct bfd_engine *e, usec_t now, uint8_t out[BFD_ECHO_LEN])
+/* The length of the echo that is sent now; 0: none is. */
+static size_t next_echo(struct bfd_engine *e, usec_t now, uint8_t out[BFD_ECHO_MAX])
 {
 	struct bfd_send send;
-	bool found = false;
+	size_t found = 0;
 
 	while (bfd_engine_output(e, now, &send))
 		if (send.echo) {
-			assert_false(found);
-			found = true;
-			memcpy(out, send.data, BFD_ECHO_LEN);
+			assert_int_equal(found, 0);
+			found = send.len;
+			memcpy(out, send.data, send.len);
 		}
 	return found;
 }
 
+/* The two ends, by family. */
+static const char *const near_end[] = {"192.0.2.9", "2001:db8::9"};
+static const char *const far_end[] = {"192.0.2.1", "2001:db8::1"};
+
 /* Up with a peer that promises to send echo packets back. */
-static void echo_up(struct bfd_engine *e, usec_t now)
+static void echo_up(struct bfd_engine *e, bool v6, usec_t now)
 {
 	struct bfd_packet out;
 	uint8_t data[BFD_PACKET_LEN];
@@ -376,38 +384,41 @@ static void echo_up(struct bfd_engine *e, usec_t now)
 	struct bfd_datagram d = {.data = data,
 				 .len = sizeof(data),
 				 .ttl = 255,
-				 .from = ip_of("192.0.2.1"),
-				 .to = ip_of("192.0.2.9"),
+				 .from = ip_of(far_end[v6]),
+				 .to = ip_of(near_end[v6]),
 				 .vrf = ""};
 
-	pkt.your_discr = bring_up(e, (struct bfd_datagram){0}, now);
+	pkt.your_discr = bring_up(e, (struct bfd_datagram){.from = d.from, .to = d.to}, now);
 	drain(e, now, &out);
 	bfd_packet_encode(&pkt, data);
 	assert_null(bfd_engine_recv(e, &d, now));
 }
 
-static void echo_setup(struct bfd_engine *e, bool echo)
+static void echo_setup(struct bfd_engine *e, bool v6, bool echo)
 {
-	struct bfd_session_config cfg = config("192.0.2.1", false);
+	struct bfd_session_config cfg = config(far_end[v6], false);
 
 	cfg.params.echo = cfg.params.echo_rx = echo ? 50 * MS : 0;
 	bfd_engine_init(e, &counting);
 	bfd_engine_set(e, &cfg, 1, 0);
 }
 
-static void test_echo(void **ctx)
+static void echo_check(bool v6)
 {
 	/* version, length, fragment, protocol, from, to, port, UDP length, content, nonce */
-	static const size_t marred[] = {0, 3, 7, 9, 15, 19, 23, 25, 28, 29, 35, 51};
-	uint8_t echo[BFD_ECHO_LEN], older[BFD_ECHO_LEN], copy[BFD_ECHO_LEN];
+	static const size_t marred_v4[] = {0, 3, 7, 9, 15, 19, 23, 25, 28, 29, 35, 51};
+	static const size_t marred_v6[] = {0, 5, 6, 23, 39, 43, 45, 48, 49, 55, 71};
+	const size_t *marred = v6 ? marred_v6 : marred_v4;
+	size_t n = v6 ? ARRAY_SIZE(marred_v6) : ARRAY_SIZE(marred_v4), len;
+	uint8_t echo[BFD_ECHO_MAX], older[BFD_ECHO_MAX], copy[BFD_ECHO_MAX];
 	struct bfd_engine e;
 	usec_t now = 0;
 
-	(void)ctx;
-	echo_setup(&e, true);
-	echo_up(&e, now);
+	echo_setup(&e, v6, true);
+	echo_up(&e, v6, now);
 	bfd_engine_tick(&e, now);
-	assert_true(next_echo(&e, now, older));
+	len = next_echo(&e, now, older);
+	assert_int_equal(len, v6 ? 72 : 52);
 	/* none came back ever: that is no failure, the peer may not do it after all */
 	for (; now < 90 * MS; now += MS) {
 		bfd_engine_tick(&e, now);
@@ -415,15 +426,16 @@ static void test_echo(void **ctx)
 	}
 	assert_int_equal(e.wanted[0]->session.state, BFD_UP);
 	memcpy(copy, echo, sizeof(copy));
-	echo[8]--; /* a hop */
-	assert_null(bfd_engine_recv_echo(&e, echo, sizeof(echo), now));
-	assert_string_equal(bfd_engine_recv_echo(&e, echo, sizeof(echo), now), "old echo");
-	assert_string_equal(bfd_engine_recv_echo(&e, older, sizeof(older), now), "old echo");
-	assert_string_equal(bfd_engine_recv_echo(&e, echo, sizeof(echo) - 1, now), "short echo");
-	for (size_t i = 0; i < ARRAY_SIZE(marred); i++) {
+	echo[v6 ? 7 : 8]--; /* a hop */
+	assert_null(bfd_engine_recv_echo(&e, echo, len, now));
+	assert_string_equal(bfd_engine_recv_echo(&e, echo, len, now), "old echo");
+	assert_string_equal(bfd_engine_recv_echo(&e, older, len, now), "old echo");
+	assert_string_equal(bfd_engine_recv_echo(&e, echo, len - 1, now), "short echo");
+	assert_string_equal(bfd_engine_recv_echo(&e, echo, 0, now), "short echo");
+	for (size_t i = 0; i < n; i++) {
 		memcpy(echo, copy, sizeof(echo));
 		echo[marred[i]] ^= 1;
-		assert_string_equal(bfd_engine_recv_echo(&e, echo, sizeof(echo), now),
+		assert_string_equal(bfd_engine_recv_echo(&e, echo, len, now),
 				    "echo that is not ours");
 	}
 	/* now three are lost: down before control packets are missed */
@@ -439,56 +451,80 @@ static void test_echo(void **ctx)
 	bfd_engine_fini(&e);
 }
 
+static void test_echo(void **ctx)
+{
+	(void)ctx;
+	echo_check(false);
+	echo_check(true);
+}
+
 /* The process slept: one late echo, no failure. */
 static void test_echo_late(void **ctx)
 {
-	uint8_t echo[BFD_ECHO_LEN];
+	uint8_t echo[BFD_ECHO_MAX];
 	struct bfd_engine e;
+	size_t len;
 
 	(void)ctx;
-	echo_setup(&e, true);
-	echo_up(&e, 0);
+	echo_setup(&e, false, true);
+	echo_up(&e, false, 0);
 	bfd_engine_tick(&e, 0);
-	assert_true(next_echo(&e, 0, echo));
-	assert_null(bfd_engine_recv_echo(&e, echo, sizeof(echo), 0));
+	len = next_echo(&e, 0, echo);
+	assert_null(bfd_engine_recv_echo(&e, echo, len, 0));
 	bfd_engine_tick(&e, 299 * MS);
-	assert_true(next_echo(&e, 299 * MS, echo));
+	assert_true(next_echo(&e, 299 * MS, echo) > 0);
 	assert_int_equal(e.wanted[0]->session.state, BFD_UP);
 	bfd_engine_fini(&e);
 }
 
-/* What goes out: an IPv4 packet from us to us, as one can check by hand. */
+/* RFC 1071 over an even number of octets, with what a pseudo header adds; 0xffff: it is right. */
+static uint32_t sum_of(uint32_t sum, const uint8_t *data, size_t len)
+{
+	for (size_t i = 0; i < len; i += 2)
+		sum += (uint32_t)data[i] << 8 | data[i + 1];
+	while (sum >> 16)
+		sum = (sum & 0xffff) + (sum >> 16);
+	return sum;
+}
+
+/* What goes out: packets from us to us, as one can check by hand. */
 static void test_echo_packet(void **ctx)
 {
-	static const uint8_t want[] = {0x45, 0xc0, 0,    52,   0, 0,  0,   0, 255, 17,
-				       0x36, 0x25, 192,  0,    2, 9,  192, 0, 2,   9,
-				       0x0e, 0xc9, 0x0e, 0xc9, 0, 32, 0,   0, 1,   24};
-	uint8_t echo[BFD_ECHO_LEN];
+	static const uint8_t v4[] = {0x45, 0xc0, 0,    52,   0, 0,  0,   0, 255, 17,
+				     0x36, 0x25, 192,  0,    2, 9,  192, 0, 2,   9,
+				     0x0e, 0xc9, 0x0e, 0xc9, 0, 32, 0,   0, 1,   24};
+	static const uint8_t v6[] = {0x6c, 0,        0,    0,    0,        32,   17,   255,
+				     0x20, 0x01,     0x0d, 0xb8, [23] = 9, 0x20, 0x01, 0x0d,
+				     0xb8, [39] = 9, 0x0e, 0xc9, 0x0e,     0xc9, 0,    32};
+	uint8_t echo[BFD_ECHO_MAX];
 	struct bfd_packet out;
 	struct bfd_engine e;
 
 	(void)ctx;
-	echo_setup(&e, true);
+	echo_setup(&e, false, true);
 	bfd_engine_tick(&e, 0);
 	assert_int_equal(drain(&e, 0, &out), 1);
 	assert_int_equal(out.min_echo_rx, 50 * MS);
-	echo_up(&e, 0);
+	echo_up(&e, false, 0);
 	bfd_engine_tick(&e, 0);
-	assert_true(next_echo(&e, 0, echo));
-	uint32_t sum = 0;
-
-	for (size_t i = 0; i < 20; i += 2)
-		sum += (uint32_t)echo[i] << 8 | echo[i + 1];
-	assert_int_equal((sum & 0xffff) + (sum >> 16), 0xffff);
-	echo[10] = want[10];
-	echo[11] = want[11];
-	assert_memory_equal(echo, want, sizeof(want));
+	assert_int_equal(next_echo(&e, 0, echo), 52);
+	assert_int_equal(sum_of(0, echo, 20), 0xffff);
+	echo[10] = v4[10];
+	echo[11] = v4[11];
+	assert_memory_equal(echo, v4, sizeof(v4));
 	assert_int_equal(e.wanted[0]->counters.echo_sent, 1);
 	bfd_engine_fini(&e);
-	echo_setup(&e, false);
-	echo_up(&e, 0);
+	echo_setup(&e, true, true);
+	echo_up(&e, true, 0);
 	bfd_engine_tick(&e, 0);
-	assert_false(next_echo(&e, 0, echo));
+	assert_int_equal(next_echo(&e, 0, echo), 72);
+	assert_memory_equal(echo, v6, sizeof(v6));
+	assert_int_equal(sum_of(17 + 32, echo + 8, 64), 0xffff); /* pseudo header, UDP */
+	bfd_engine_fini(&e);
+	echo_setup(&e, false, false);
+	echo_up(&e, false, 0);
+	bfd_engine_tick(&e, 0);
+	assert_int_equal(next_echo(&e, 0, echo), 0);
 	bfd_engine_fini(&e);
 }
 
