@@ -432,16 +432,22 @@ static void on_synced(void *user)
 	announcer_wake(an);
 }
 
+void links_tell(struct announcer *an)
+{
+	if (an->members)
+		members_set_self(an->members, an->links, an->able);
+	an->view_dirty = true;
+	announcer_wake(an);
+}
+
 static void on_links(void *user)
 {
 	struct announcer *an = user;
 
 	l2_io_set_links(an->l2, an->links);
 	sessions_links_changed(an->sessions);
-	if (an->members)
-		members_set_self(an->members, an->links, an->able);
-	an->view_dirty = true;
-	announcer_wake(an);
+	uplink_look(an->uplink);
+	links_tell(an);
 }
 
 static void on_members(void *user)
@@ -499,6 +505,13 @@ static void on_probe(void *user, const struct responder_probe *result)
 	firstuse_probed(an->firstuse, result);
 }
 
+static void on_uplink(void *user)
+{
+	struct announcer *an = user;
+
+	uplink_changed(an->uplink);
+}
+
 static bool link_excluded(void *user, const char *name)
 {
 	return exclude_matches(user, name);
@@ -525,8 +538,8 @@ bool announcer_new(struct ev_loop *loop, struct kube_client *client, const struc
 		   const struct exclude *exclude, struct announcer **out, struct err *err)
 {
 	struct announcer *an = xcalloc(1, sizeof(*an));
-	struct responder_options responder = {opt->refresh, &random_system};
-	struct l2_callbacks l2 = {on_claim, on_probe, an};
+	struct responder_options responder = {opt->refresh, opt->uplink, &random_system};
+	struct l2_callbacks l2 = {on_claim, on_probe, on_uplink, an};
 	struct members_callbacks members = {on_members, on_unreached, announces,
 					    on_answer,  on_paused,    an};
 	int r;
@@ -549,6 +562,7 @@ bool announcer_new(struct ev_loop *loop, struct kube_client *client, const struc
 	an->linger = linger_new(an);
 	an->conflicts = conflicts_new();
 	an->firstuse = firstuse_new(an);
+	an->uplink = uplink_new(an);
 	an->links = links_new(link_excluded, (void *)exclude);
 	an->shares = opt->group_shared ? share_index_new() : NULL;
 	an->sessions = sessions_new(an);
@@ -563,6 +577,7 @@ bool announcer_new(struct ev_loop *loop, struct kube_client *client, const struc
 	}
 	members_set_self(an->members, an->links, false);
 	l2_io_set_links(an->l2, an->links);
+	uplink_look(an->uplink);
 	watches_start(an);
 	*out = an;
 	return true;
@@ -595,6 +610,7 @@ struct announcer *announcer_free(struct announcer *an)
 	linger_free(an->linger);
 	conflicts_free(an->conflicts);
 	firstuse_free(an->firstuse);
+	uplink_free(an->uplink);
 	share_index_free(an->shares);
 	status_writer_free(an->status);
 	findings_fini(an);

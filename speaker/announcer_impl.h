@@ -28,6 +28,7 @@ struct firstuse;
 struct linger;
 struct status_writer;
 struct sessions;
+struct uplink;
 
 #define ANNOUNCER_CLAIMS 64
 
@@ -48,6 +49,7 @@ struct announcer {
 	struct linger *linger;
 	struct conflicts *conflicts;
 	struct firstuse *firstuse;
+	struct uplink *uplink; /* NULL: gateways are not asked */
 	struct sessions *sessions;
 	struct status_writer *status;
 	struct config_state *state;
@@ -78,6 +80,8 @@ struct announcer {
 /* Look again at a service, or at everything, in this or the next turn of the loop. */
 void announcer_touch(struct announcer *an, const char *service);
 void announcer_wake(struct announcer *an);
+/* On which interfaces this node can be heard has changed: for the other speakers and ourselves. */
+void links_tell(struct announcer *an);
 
 /* findings.c: the log and the ConfigurationState follow what each build of the configuration found.
  */
@@ -123,6 +127,14 @@ void rivals_claimed(struct announcer *an, const struct responder_claim *claim);
 void rivals_answered(struct announcer *an, const char *node, const struct ip *ip, bool announces);
 bool rivals_announces(const struct announcer *an, const struct ip *ip);
 void rivals_paused(struct announcer *an);
+
+/* uplink.c: do the gateways of this node answer. NULL is fine but for uplink_changed(). */
+struct uplink *uplink_new(struct announcer *an);
+struct uplink *uplink_free(struct uplink *u);
+void uplink_look(struct uplink *u); /* interfaces have changed */
+void uplink_changed(struct uplink *u);
+/* Why this node hands addresses over; NULL: it has no reason to. */
+const char *uplink_why(const struct uplink *u);
 
 /* apply.c: the Services that share an address have no candidate in common. */
 void group_split_tell(struct announcer *an, const struct service *svc);
@@ -189,6 +201,7 @@ void metric_bgp_sync(const struct bgp *bgp); /* NULL: no sessions */
 void metric_bfd_sync(const struct bfd *bfd);
 void metric_failover(const char *stage, usec_t took);
 void metric_conflict_count(const struct ip *ip);
+void metric_uplink_set(const char *interface, enum responder_uplink state);
 void metric_refused_set(const struct ip *ip, bool on);
 void speaker_metrics_sync(const struct responder *r, struct l2_io *l2);
 

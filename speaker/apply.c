@@ -77,6 +77,16 @@ static void interfaces_missing_tell(struct announcer *an, const struct service *
 	}
 }
 
+/* Another node has it now, since no way leads out of this one. */
+static void uplink_tell(struct announcer *an, const struct service *svc,
+			const struct announce_decision *d)
+{
+	const char *why = uplink_why(an->uplink);
+
+	if (why && d->l2.detail == ANNOUNCE_DETAIL_LOST)
+		event_send(an, svc, "Warning", "uplinkDead", why);
+}
+
 void group_split_tell(struct announcer *an, const struct service *svc)
 {
 	event_send(an, svc, "Warning", "sharedAddressSplit",
@@ -126,8 +136,10 @@ static void l2_apply(struct announcer *an, const char *key, const struct service
 		assigned_tell(an, key, svc, "layer2");
 	if (is && d->l2.n_ips == 0 && (!was || old->d.l2.n_ips > 0))
 		interfaces_missing_tell(an, svc, d);
-	if (was && !is)
+	if (was && !is) {
 		withdrawn_log(key, "layer2", announce_reason_text(d->l2.reason));
+		uplink_tell(an, svc, d);
+	}
 	if (was)
 		gauges_set(an, key, "layer2", &old->d, false);
 	if (is)

@@ -27,6 +27,7 @@ struct link_ {
 	struct nl_event info;
 	bool known; /* the link itself was told of, not only its addresses */
 	bool excluded, seen;
+	enum responder_uplink uplink;
 	struct link_address *addrs;
 	size_t n_addrs, cap_addrs;
 };
@@ -165,6 +166,7 @@ bool links_apply(struct links *l, const struct nl_event *event)
 		return address_apply(l, event);
 	case NL_ADDR_DEL:
 		return address_remove(l, event);
+	case NL_ROUTE:
 	case NL_DONE:
 	case NL_ERROR:
 	case NL_OTHER:
@@ -257,14 +259,44 @@ static bool link_is_usable(const struct link_ *link)
 	return link_is_fit(link) && (link->info.flags & IFF_LOWER_UP);
 }
 
+bool links_set_uplink(struct links *l, unsigned ifindex, enum responder_uplink state)
+{
+	struct link_ *link = link_find(l, ifindex);
+
+	if (!link || link->uplink == state)
+		return false;
+	link->uplink = state;
+	return true;
+}
+
+static bool ways_out_are_lost(const struct links *l)
+{
+	bool dead = false;
+
+	for (size_t i = 0; i < l->n; i++) {
+		if (!link_is_usable(&l->items[i]))
+			continue;
+		if (l->items[i].uplink == RESPONDER_UPLINK_ALIVE)
+			return false;
+		dead |= l->items[i].uplink == RESPONDER_UPLINK_DEAD;
+	}
+	return dead;
+}
+
 struct strs links_lost(const struct links *l, struct arena *a)
 {
-	const char **names = arena_calloc(a, l->n, sizeof(*names));
+	const char **names = arena_calloc(a, l->n + 1, sizeof(*names));
 	size_t n = 0;
 
-	for (size_t i = 0; i < l->n; i++)
-		if (link_is_fit(&l->items[i]) && !link_is_usable(&l->items[i]))
-			names[n++] = arena_strdup(a, l->items[i].info.name);
+	if (ways_out_are_lost(l))
+		names[n++] = ANNOUNCE_LOST_WAYS_OUT;
+	for (size_t i = 0; i < l->n; i++) {
+		const struct link_ *link = &l->items[i];
+
+		if (link_is_fit(link) &&
+		    (!link_is_usable(link) || link->uplink == RESPONDER_UPLINK_DEAD))
+			names[n++] = arena_strdup(a, link->info.name);
+	}
 	return (struct strs){names, n};
 }
 

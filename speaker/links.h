@@ -32,7 +32,12 @@ bool links_dump_end(struct links *l);
 struct strs links_names(const struct links *l, struct arena *a);
 /* The next interface that may be used, with what it can do; start with *pos = 0. */
 bool links_usable_next(const struct links *l, size_t *pos, struct responder_link *out);
-/* Names of those that would be usable, had they a carrier. In `a`. */
+/* What is found of the way out behind an interface; true when that is another. */
+bool links_set_uplink(struct links *l, unsigned ifindex, enum responder_uplink state);
+/*
+ * Names of those that would be usable, had they a carrier and a way out;
+ * ANNOUNCE_LOST_WAYS_OUT first, when there was a way out and none is left. In `a`.
+ */
 struct strs links_lost(const struct links *l, struct arena *a);
 bool links_has_address(const struct links *l, unsigned ifindex, const struct ip *ip);
 const char *links_name(const struct links *l, unsigned ifindex); /* "" when unknown */

@@ -233,3 +233,59 @@ struct netlink *netlink_free(struct netlink *nl)
 	free(nl);
 	return NULL;
 }
+
+/* ---- one question ---- */
+
+/* An address that no network has (RFC 5737, RFC 3849): its way is the default route. */
+static void far_put(struct nlmsghdr *head, enum ip_family family)
+{
+	static const uint8_t v4[4] = {192, 0, 2, 1};
+	static const uint8_t v6[16] = {0x20, 0x01, 0x0d, 0xb8, [15] = 1};
+
+	mnl_attr_put(head, RTA_DST, family == IP_V4 ? sizeof(v4) : sizeof(v6),
+		     family == IP_V4 ? v4 : v6);
+}
+
+static ssize_t route_ask(struct mnl_socket *sock, unsigned ifindex, enum ip_family family,
+			 uint8_t *buf, size_t size)
+{
+	struct timeval limit = {.tv_sec = 1};
+	struct nlmsghdr *head = mnl_nlmsg_put_header(buf);
+	struct rtmsg *route;
+
+	head->nlmsg_type = RTM_GETROUTE;
+	head->nlmsg_flags = NLM_F_REQUEST;
+	route = mnl_nlmsg_put_extra_header(head, sizeof(*route));
+	route->rtm_family = family == IP_V4 ? AF_INET : AF_INET6;
+	route->rtm_dst_len = (uint8_t)IP_BITS(family);
+	far_put(head, family);
+	mnl_attr_put_u32(head, RTA_OIF, ifindex);
+	if (setsockopt(mnl_socket_get_fd(sock), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit)) <
+		    0 ||
+	    mnl_socket_bind(sock, 0, MNL_SOCKET_AUTOPID) < 0 ||
+	    mnl_socket_sendto(sock, head, head->nlmsg_len) < 0)
+		return -1;
+	return mnl_socket_recvfrom(sock, buf, size);
+}
+
+bool netlink_gateway(unsigned ifindex, enum ip_family family, struct ip *gateway, struct ip *from)
+{
+	_Alignas(struct nlmsghdr) uint8_t buf[4096] = {0};
+	struct mnl_socket *sock = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC);
+	struct nl_event event = {.type = NL_OTHER};
+	const char *reason;
+	const uint8_t *p = buf;
+
+	if (!sock)
+		return false;
+	ssize_t n = route_ask(sock, ifindex, family, buf, sizeof(buf));
+	size_t len = n > 0 ? (size_t)n : 0;
+
+	mnl_socket_close(sock);
+	if (!netlink_parse(&p, &len, &event, &reason) || reason || event.type != NL_ROUTE ||
+	    event.ifindex != ifindex)
+		return false;
+	*gateway = event.gateway;
+	*from = event.ip;
+	return gateway->family == family && from->family == family;
+}

@@ -105,6 +105,29 @@ static const char *addr_parse(const uint8_t *p, size_t len, struct nl_event *e)
 	return e->ip.family != IP_NONE ? NULL : "address message without an address";
 }
 
+static const char *route_parse(const uint8_t *p, size_t len, struct nl_event *e)
+{
+	struct rtmsg info;
+	struct attr a;
+	size_t wanted;
+
+	if (len < sizeof(info))
+		return "short route message";
+	memcpy(&info, p, sizeof(info));
+	wanted = info.rtm_family == AF_INET ? 4 : 16;
+	p += NLMSG_ALIGN(sizeof(info));
+	len -= NLMSG_ALIGN(sizeof(info));
+	while (attr_next(&p, &len, &a)) {
+		if (a.type == RTA_OIF)
+			e->ifindex = attr_u32(&a);
+		else if (a.type == RTA_PREFSRC && a.len == wanted)
+			e->ip = wanted == 4 ? ip_from_v4(a.data) : ip_from_v6(a.data);
+		else if (a.type == RTA_GATEWAY && a.len == wanted)
+			e->gateway = wanted == 4 ? ip_from_v4(a.data) : ip_from_v6(a.data);
+	}
+	return e->ifindex ? NULL : "route without an interface";
+}
+
 static const char *message_parse(const struct nlmsghdr *head, const uint8_t *p, size_t len,
 				 struct nl_event *e)
 {
@@ -123,6 +146,9 @@ static const char *message_parse(const struct nlmsghdr *head, const uint8_t *p, 
 	case RTM_DELADDR:
 		e->type = NL_ADDR_DEL;
 		return addr_parse(p, len, e);
+	case RTM_NEWROUTE:
+		e->type = NL_ROUTE;
+		return route_parse(p, len, e);
 	case NLMSG_DONE:
 		e->type = NL_DONE;
 		return NULL;

@@ -1,6 +1,6 @@
 /*
- * Route netlink messages (rtnetlink(7)) about links and addresses as plain data. Pure: bytes in,
- * structs out.
+ * Route netlink messages (rtnetlink(7)) about links, addresses and routes as plain data. Pure:
+ * bytes in, structs out.
  */
 #ifndef METALLB_SPEAKER_NETLINK_PARSE_H
 #define METALLB_SPEAKER_NETLINK_PARSE_H
@@ -18,6 +18,7 @@ enum nl_type {
 	NL_LINK_DEL,
 	NL_ADDR_NEW,
 	NL_ADDR_DEL,
+	NL_ROUTE, /* the answer to a question for one */
 	NL_DONE,  /* a dump is complete */
 	NL_ERROR, /* error below 0 says why a request failed */
 	NL_OTHER
@@ -38,6 +39,8 @@ struct nl_event {
 	/* addresses */
 	struct ip ip;
 	unsigned addr_flags; /* IFA_F_* */
+	/* routes: ip is this node's address in it; IP_NONE: none is told */
+	struct ip gateway; /* IP_NONE: it needs none */
 };
 
 /*

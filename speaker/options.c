@@ -52,6 +52,9 @@ static const struct flag flags[] = {
 	 "in layer 2 the announcing node keeps an address when a better one comes (back)"},
 	{"l2-refresh", NULL, "180s", FLAG_STR, AT(refresh_text),
 	 "announce addresses again about this often; 0: only when they move"},
+	{"l2-uplink-check", "METALLB_L2_UPLINK_CHECK", "0", FLAG_STR, AT(uplink_text),
+	 "hand layer 2 addresses over when the default gateway does not answer for about so long, "
+	 "200ms to 60s; 0: it is not asked"},
 	{"lb-class", NULL, "", FLAG_STR, AT(lb_class),
 	 "announce Services of this spec.loadBalancerClass; default: those without one"},
 	{"liveness-interval", "METALLB_LIVENESS_INTERVAL", "100ms", FLAG_STR,
@@ -226,6 +229,23 @@ static bool refresh_check(struct options *o, struct err *err)
 	return true;
 }
 
+static bool uplink_check(struct options *o, struct err *err)
+{
+	int64_t ns;
+
+	if (!duration_parse(o->uplink_text, &ns) || ns < 0 || (ns > 0 && ns < 200000000) ||
+	    ns > 60000000000)
+		return err_set(err,
+			       "--l2-uplink-check: \"%s\" is neither 0 nor a time from 200ms to "
+			       "60s",
+			       o->uplink_text);
+	if (ns > 0 && o->liveness_port == 0)
+		return err_set(err, "--l2-uplink-check needs --liveness-port: by it the others "
+				    "learn that a gateway does not answer");
+	o->uplink = ns / 1000;
+	return true;
+}
+
 static bool liveness_check(struct options *o, struct err *err)
 {
 	int64_t interval, timeout;
@@ -268,8 +288,8 @@ static bool values_check(struct options *o, struct err *err)
 			       o->shared_election);
 	if (!o->node_name[0])
 		return err_set(err, "--node-name or METALLB_NODE_NAME must be set");
-	return refresh_check(o, err) && liveness_check(o, err) && drain_check(o, err) &&
-	       backend_check(o, err);
+	return refresh_check(o, err) && uplink_check(o, err) && liveness_check(o, err) &&
+	       drain_check(o, err) && backend_check(o, err);
 }
 
 bool options_parse(struct options *o, int argc, char **argv, options_getenv_fn env, struct err *err)

@@ -32,6 +32,8 @@ struct options {
 	const char *exclude_file;
 	const char *refresh_text, *shared_election;
 	usec_t refresh; /* of layer 2 announcements; 0 = off */
+	const char *uplink_text;
+	usec_t uplink; /* a gateway that does not answer for so long is dead; 0 = off */
 	const char *drain_text;
 	usec_t drain_wait; /* between GRACEFUL_SHUTDOWN and the withdrawal */
 	int liveness_port; /* 0 = off */

@@ -1,6 +1,6 @@
 /*
  * The speaker's metric families. Names and labels are MetalLB's; metallb_layer2_dropped,
- * _overruns, _conflicts_total and _refused are ours.
+ * _overruns, _conflicts_total, _refused and _uplink_up are ours.
  */
 #include "metallb/metrics.h"
 #include "metallb/xalloc.h"
@@ -9,6 +9,7 @@
 static struct metric *announced, *updates, *update_errors, *loaded, *stale;
 static struct metric *failover;
 static struct metric *requests, *responses, *gratuitous, *dropped, *overruns, *conflicts, *refused;
+static struct metric *uplink;
 
 void speaker_metrics_init(void)
 {
@@ -46,6 +47,9 @@ void speaker_metrics_init(void)
 	refused = metric_new(METRIC_GAUGE, "metallb_layer2_refused",
 			     "1 for an address that is not announced since another station uses it",
 			     ip_labels, NULL, 0);
+	uplink = metric_new(METRIC_GAUGE, "metallb_layer2_uplink_up",
+			    "1 while a default gateway on the interface answers, 0 while none does",
+			    (const char *const[]){"interface", NULL}, NULL, 0);
 	failover = metric_new(METRIC_HISTOGRAM, "metallb_layer2_failover_seconds",
 			      "Parts of the time that a failover took", stage_labels,
 			      failover_buckets, ARRAY_SIZE(failover_buckets));
@@ -104,6 +108,14 @@ void metric_refused_set(const struct ip *ip, bool on)
 		metric_set(refused, METRIC_VALUES(ip_format(ip, text)), 1);
 	else
 		metric_del(refused, METRIC_VALUES(ip_format(ip, text)));
+}
+
+void metric_uplink_set(const char *interface, enum responder_uplink state)
+{
+	if (state == RESPONDER_UPLINK_UNKNOWN)
+		metric_del(uplink, METRIC_VALUES(interface));
+	else
+		metric_set(uplink, METRIC_VALUES(interface), state == RESPONDER_UPLINK_ALIVE);
 }
 
 void speaker_metrics_sync(const struct responder *r, struct l2_io *l2)

@@ -56,7 +56,11 @@ struct announce_options {
 	bool ignore_exclude_lb; /* the exclude label does not count */
 };
 
-/* Interfaces on which a node has lost the carrier: it cannot be heard there. */
+/*
+ * Interfaces on which a node cannot be heard, since it has lost the carrier, or not from afar,
+ * since the gateway there does not answer it.
+ */
+#define ANNOUNCE_LOST_WAYS_OUT "*" /* among them: no gateway of the node answers any more */
 struct announce_lost {
 	const char *node;
 	struct strs interfaces;

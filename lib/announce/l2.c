@@ -96,7 +96,7 @@ static const struct strs *lost_of(const struct announce_view *view, const char *
 	return NULL;
 }
 
-/* All interfaces that the advertisements name for the node are without carrier there. */
+/* On no interface that the advertisements name for the node it can be heard there. */
 static bool node_is_silent(const struct announce_view *view, const struct matching *m,
 			   const char *node)
 {
@@ -108,8 +108,9 @@ static bool node_is_silent(const struct announce_view *view, const struct matchi
 
 		if (!strs_contains(&adv->nodes, node))
 			continue;
-		if (adv->all_interfaces)
+		if (adv->all_interfaces && !strs_contains(lost, ANNOUNCE_LOST_WAYS_OUT))
 			return false;
+		named += adv->all_interfaces;
 		for (size_t j = 0; j < adv->interfaces.n; j++, named++)
 			if (!strs_contains(lost, adv->interfaces.items[j]))
 				return false;

@@ -60,6 +60,14 @@ bool responder_claim_next(struct responder *r, struct responder_claim *out)
 	return true;
 }
 
+/* The station has the address, as it says. */
+static void station_heard(struct responder *r, const struct ip *ip, const struct mac *mac,
+			  unsigned ifindex, usec_t now)
+{
+	probes_heard(r->probes, ip, mac, ifindex, now);
+	uplinks_heard(r->uplinks, ip, mac, ifindex);
+}
+
 /* ---- ARP ---- */
 
 static void arp_reply(const struct responder_link *link, const struct arp_packet *q,
@@ -89,7 +97,7 @@ static enum responder_verdict arp_judge(struct responder *r, const struct respon
 
 	if (mac_is_ours(r, &q->sender_mac))
 		return RESPONDER_OWN;
-	probes_heard(r->probes, &q->sender_ip, &q->sender_mac, link->ifindex, now);
+	station_heard(r, &q->sender_ip, &q->sender_mac, link->ifindex, now);
 	addr = responder_find_address(r, &q->sender_ip);
 	if (addr && address_allows(addr, link))
 		return claim_add(r, &q->sender_ip, &q->sender_mac, link->ifindex, now);
@@ -165,8 +173,8 @@ static enum responder_verdict ndp_judge(struct responder *r, const struct respon
 
 	if (mac_is_ours(r, q->has_lla ? &q->lla : &q->eth_src))
 		return RESPONDER_OWN;
-	probes_heard(r->probes, q->type == NDP_SOLICIT ? &q->src : &q->target,
-		     q->has_lla ? &q->lla : &q->eth_src, link->ifindex, now);
+	station_heard(r, q->type == NDP_SOLICIT ? &q->src : &q->target,
+		      q->has_lla ? &q->lla : &q->eth_src, link->ifindex, now);
 	if (q->type != NDP_SOLICIT) {
 		if (here && q->has_lla)
 			return claim_add(r, &q->target, &q->lla, link->ifindex, now);

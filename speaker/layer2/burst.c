@@ -38,11 +38,12 @@ void responder_burst_all(struct responder *r, usec_t now, usec_t spread)
 usec_t responder_deadline(const struct responder *r)
 {
 	const struct deadline *d = deadlines_first(&r->deadlines);
-	usec_t probes = probes_deadline(r->probes);
+	usec_t due = probes_deadline(r->probes), uplinks = uplinks_deadline(r->uplinks);
 
 	if (r->sending || r->n_questions > 0)
 		return 0;
-	return d && d->due < probes ? d->due : probes;
+	due = uplinks < due ? uplinks : due;
+	return d && d->due < due ? d->due : due;
 }
 
 /* A round is complete: when is the next. */
@@ -133,9 +134,10 @@ static bool question_next(struct responder *r, struct l2_frame *out)
 {
 	while (r->n_questions > 0) {
 		const struct responder_question *q = &r->questions[--r->n_questions];
-		const struct responder_link *link = responder_find_link(r, q->ifindex);
+		const struct responder_link *link =
+			question_link(r->links, r->n_links, q->ifindex, &q->to);
 
-		if (!link || !question_fits(link, &q->to))
+		if (!link)
 			continue;
 		question_fill(link, &q->from, &q->to, NULL, out);
 		return true;
@@ -145,7 +147,8 @@ static bool question_next(struct responder *r, struct l2_frame *out)
 
 bool responder_output(struct responder *r, usec_t now, struct l2_frame *out)
 {
-	if (question_next(r, out) || probes_output(r->probes, r->links, r->n_links, now, out))
+	if (question_next(r, out) || uplinks_output(r->uplinks, r->links, r->n_links, now, out) ||
+	    probes_output(r->probes, r->links, r->n_links, now, out))
 		return true;
 	for (;;) {
 		if (!r->sending) {

@@ -118,6 +118,8 @@ void l2_io_flush(struct l2_io *io)
 		frame_send(io, &frame);
 	while (responder_probe_next(io->responder, &result))
 		io->cb.on_probe(io->cb.user, &result);
+	if (responder_take_uplink_change(io->responder))
+		io->cb.on_uplink(io->cb.user);
 	ev_timer_stop(io->loop, &io->timer);
 	due = responder_deadline(io->responder);
 	if (due == USEC_NEVER)

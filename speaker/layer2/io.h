@@ -15,6 +15,7 @@ struct l2_callbacks {
 	/* A frame said that an announced address is somebody else's. */
 	void (*on_claim)(void *user, const struct responder_claim *claim);
 	void (*on_probe)(void *user, const struct responder_probe *result);
+	void (*on_uplink)(void *user); /* responder_uplink() may be another */
 	void *user;
 };
 

@@ -275,15 +275,6 @@ void probes_heard(struct probes *p, const struct ip *ip, const struct mac *mac, 
 
 /* ---- questions ---- */
 
-static const struct responder_link *link_at(const struct responder_link *links, size_t n,
-					    unsigned ifindex)
-{
-	for (size_t i = 0; i < n; i++)
-		if (links[i].ifindex == ifindex)
-			return &links[i];
-	return NULL;
-}
-
 /* A node is asked from an address, since a probe from :: would disturb it while it takes its own.
  */
 static void ask(const struct responder_link *link, const struct ip *ip, bool is_probe,
@@ -337,9 +328,9 @@ static bool probe_ask(struct probe *probe, const struct responder_link *links, s
 {
 	while (probe->task.at < probe->n_ifindexes) {
 		unsigned ifindex = probe->ifindexes[probe->task.at++];
-		const struct responder_link *link = link_at(links, n, ifindex);
+		const struct responder_link *link = question_link(links, n, ifindex, &probe->ip);
 
-		if (!link || !question_fits(link, &probe->ip))
+		if (!link)
 			continue;
 		ask(link, &probe->ip, true, out);
 		return true;
@@ -350,14 +341,13 @@ static bool probe_ask(struct probe *probe, const struct responder_link *links, s
 static bool station_ask(struct probes *p, struct station *s, const struct responder_link *links,
 			size_t n, struct l2_frame *out)
 {
-	const struct responder_link *link = link_at(links, n, s->ifindex);
-
 	while (s->task.at < WITNESSES + p->n_nodes) {
 		unsigned at = s->task.at++;
 		const struct ip *ip =
 			at < WITNESSES ? &s->witnesses[at] : &p->nodes[at - WITNESSES];
+		const struct responder_link *link = question_link(links, n, s->ifindex, ip);
 
-		if (!link || !question_fits(link, ip))
+		if (!link)
 			continue;
 		ask(link, ip, at < WITNESSES, out);
 		return true;

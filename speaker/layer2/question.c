@@ -6,9 +6,14 @@
 #include "speaker/layer2/arp.h"
 #include "speaker/layer2/ndp.h"
 
-bool question_fits(const struct responder_link *link, const struct ip *to)
+const struct responder_link *question_link(const struct responder_link *links, size_t n,
+					   unsigned ifindex, const struct ip *to)
 {
-	return to->family == IP_V4 ? link->arp : link->ndp;
+	for (size_t i = 0; i < n; i++)
+		if (links[i].ifindex == ifindex)
+			return (to->family == IP_V4 ? links[i].arp : links[i].ndp) ? &links[i]
+										   : NULL;
+	return NULL;
 }
 
 static void arp_fill(const struct responder_link *link, const struct ip *from, const struct ip *to,

@@ -7,8 +7,9 @@
 
 #include "speaker/layer2/responder.h"
 
-/* Can the link carry a question for this address at all. */
-bool question_fits(const struct responder_link *link, const struct ip *to);
+/* The link with this number, if it can carry a question for the address; else NULL. */
+const struct responder_link *question_link(const struct responder_link *links, size_t n,
+					   unsigned ifindex, const struct ip *to);
 /*
  * from: the asker's address, unspecified (of that family) in a probe. station: NULL asks all of
  * them, else only that one.

@@ -17,6 +17,7 @@ struct responder *responder_new(const struct responder_options *opt)
 
 	r->opt = *opt;
 	r->probes = probes_new(opt->random);
+	r->uplinks = uplinks_new(opt->uplink, opt->random);
 	table_init(&r->services);
 	table_init(&r->addresses);
 	table_init(&r->counts);
@@ -48,6 +49,7 @@ struct responder *responder_free(struct responder *r)
 		free(c->value);
 	groups_fini(r);
 	probes_free(r->probes);
+	uplinks_free(r->uplinks);
 	table_fini(&r->services);
 	table_fini(&r->addresses);
 	table_fini(&r->counts);
@@ -327,4 +329,22 @@ void responder_set_nodes(struct responder *r, const struct ip *nodes, size_t n)
 bool responder_probe_next(struct responder *r, struct responder_probe *out)
 {
 	return probes_next(r->probes, out);
+}
+
+/* ---- uplinks ---- */
+
+void responder_set_gateways(struct responder *r, const struct responder_gateway *gateways, size_t n,
+			    usec_t now)
+{
+	uplinks_set(r->uplinks, gateways, r->opt.uplink > 0 ? n : 0, now);
+}
+
+enum responder_uplink responder_uplink(const struct responder *r, unsigned ifindex)
+{
+	return uplinks_state(r->uplinks, ifindex);
+}
+
+bool responder_take_uplink_change(struct responder *r)
+{
+	return uplinks_take_change(r->uplinks);
 }

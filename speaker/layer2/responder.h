@@ -36,6 +36,7 @@ struct responder_link {
 
 struct responder_options {
 	usec_t refresh; /* 0: never say it again unasked */
+	usec_t uplink;  /* a gateway that does not answer for about so long is dead; 0: not asked */
 	const struct random_source *random;
 };
 
@@ -129,6 +130,23 @@ struct responder_question {
 	struct ip from, to;
 };
 void responder_ask(struct responder *r, const struct responder_question *q);
+
+/* A way out of this node. */
+struct responder_gateway {
+	unsigned ifindex;
+	struct ip from, ip; /* this node's address towards it, and the gateway's */
+};
+/* The default gateways of the interfaces that may be used; nothing without the option. */
+void responder_set_gateways(struct responder *r, const struct responder_gateway *gateways, size_t n,
+			    usec_t now);
+enum responder_uplink {
+	RESPONDER_UPLINK_UNKNOWN, /* no gateway, or none that ever answered */
+	RESPONDER_UPLINK_ALIVE,
+	RESPONDER_UPLINK_DEAD
+};
+enum responder_uplink responder_uplink(const struct responder *r, unsigned ifindex);
+/* Whether any of them may be another since the last call. */
+bool responder_take_uplink_change(struct responder *r);
 
 /* Counters of one address; they outlive its announcement. NULL: never announced. */
 struct responder_counts {

@@ -9,6 +9,7 @@
 #include "metallb/table.h"
 #include "speaker/layer2/probe.h"
 #include "speaker/layer2/responder.h"
+#include "speaker/layer2/uplink.h"
 
 struct address {
 	struct deadline deadline; /* of the next unsolicited announcement; first member */
@@ -53,6 +54,7 @@ struct responder {
 	size_t n_group_ops, cap_group_ops, next_group_op;
 
 	struct probes *probes;
+	struct uplinks *uplinks;
 
 	struct responder_question questions[RESPONDER_QUESTIONS_MAX];
 	size_t n_questions;

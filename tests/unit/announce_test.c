@@ -348,15 +348,24 @@ static void test_lost_carrier(void **state)
 				   all[] = {{"node3", {eth1, 1}},
 					    {"node1", {eth1, 1}},
 					    {"node2", {eth1, 1}}};
+	/* node3 has no way out any more, whatever interface is meant */
+	static const char *const no_way[] = {ANNOUNCE_LOST_WAYS_OUT, "eth1"};
+	const struct announce_lost cut_off[] = {{"node3", {no_way, 2}}};
 	static const struct {
 		const char *spec;
-		size_t n_lost;
+		size_t n_lost; /* 4: `cut_off` */
 		const char *winner;
 	} cases[] = {
-		{"{interfaces: [eth1]}", 0, "node3"}, {"{interfaces: [eth1]}", 1, "node1"},
-		{"{interfaces: [eth1]}", 2, "node2"}, {"{interfaces: [eth1, eth0]}", 2, "node3"},
-		{"{interfaces: [eth2]}", 2, "node3"}, {"{}", 2, "node3"},
+		{"{interfaces: [eth1]}", 0, "node3"},
+		{"{interfaces: [eth1]}", 1, "node1"},
+		{"{interfaces: [eth1]}", 2, "node2"},
+		{"{interfaces: [eth1, eth0]}", 2, "node3"},
+		{"{interfaces: [eth2]}", 2, "node3"},
+		{"{}", 2, "node3"},
 		{"{interfaces: [eth1]}", 3, "node3"}, /* nobody is better off */
+		{"{}", 4, "node1"},
+		{"{interfaces: [eth1]}", 4, "node1"},
+		{"{interfaces: [eth1, eth0]}", 4, "node3"},
 	};
 
 	(void)state;
@@ -369,8 +378,8 @@ static void test_lost_carrier(void **state)
 			cases[i].spec);
 		struct world *w = world_new(yaml);
 
-		w->lost = cases[i].n_lost == 3 ? all : lost;
-		w->n_lost = cases[i].n_lost;
+		w->lost = cases[i].n_lost == 4 ? cut_off : cases[i].n_lost == 3 ? all : lost;
+		w->n_lost = cases[i].n_lost == 4 ? 1 : cases[i].n_lost;
 		world_decide(w, "node3", NULL);
 		assert_string_equal(w->d[0].l2.ranking.items[0], cases[i].winner);
 		world_free(w);

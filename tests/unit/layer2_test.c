@@ -198,7 +198,7 @@ static void test_ndp_rules(void **state)
 
 static struct responder *responder_make(usec_t refresh)
 {
-	struct responder_options opt = {refresh, &source};
+	struct responder_options opt = {.refresh = refresh, .random = &source};
 	struct responder_link eth0 = {.ifindex = 2,
 				      .name = "eth0",
 				      .mac = our_mac,

@@ -198,6 +198,100 @@ static void test_broken(void **state)
 	}
 }
 
+static struct nl_event event_next(struct recording *r)
+{
+	static uint8_t data[65536];
+	const uint8_t *p = data;
+	const char *reason;
+	struct nl_event e;
+	size_t len;
+
+	assert_true(getline(&r->line, &r->cap, r->f) > 0);
+	len = hex_decode(r->line, data);
+	assert_true(netlink_parse(&p, &len, &e, &reason));
+	assert_null(reason);
+	assert_int_equal(len, 0);
+	assert_true(getline(&r->line, &r->cap, r->f) > 0 || feof(r->f)); /* the next title */
+	return e;
+}
+
+/* What the kernel says when it is asked for the way to far away by an interface. */
+static void test_routes(void **state)
+{
+	static const char *const v4[] = {"192.0.2.254", "192.0.2.9"};
+	static const char *const v6[] = {"fe80::fe", "2001:db8:1::9"};
+	struct recording r = recording_open("routes.hex");
+	struct ip gateway, own;
+	struct nl_event e;
+
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		assert_true(ip_parse(i ? v6[0] : v4[0], &gateway));
+		assert_true(ip_parse(i ? v6[1] : v4[1], &own));
+		e = event_next(&r);
+		assert_int_equal(e.type, NL_ROUTE);
+		assert_int_equal(e.ifindex, 3);
+		assert_true(ip_eq(&e.gateway, &gateway) && ip_eq(&e.ip, &own));
+	}
+	e = event_next(&r); /* no route: IPv4 takes the far end for a neighbour */
+	assert_int_equal(e.type, NL_ROUTE);
+	assert_int_equal(e.gateway.family, IP_NONE);
+	e = event_next(&r);
+	assert_int_equal(e.type, NL_ERROR);
+	recording_close(&r);
+}
+
+static bool lost_is(const struct links *links, const char *names)
+{
+	struct arena *a = arena_new();
+	struct strs lost = links_lost(links, a);
+	_cleanup_free_ char *text = xstrdup("");
+
+	for (size_t i = 0; i < lost.n; i++) {
+		char *more = xasprintf("%s %s", text, lost.items[i]);
+
+		free(text);
+		text = more;
+	}
+	bool same = strcmp(text, names) == 0;
+
+	arena_free(a);
+	return same;
+}
+
+/* An interface behind which no way leads on counts as lost; all of them, as a node without one. */
+static void test_uplinks(void **state)
+{
+	struct links *links = links_new(NULL, NULL);
+	struct nl_event e = {.type = NL_LINK_NEW,
+			     .flags = IFF_UP | IFF_LOWER_UP | IFF_BROADCAST,
+			     .hardware = ARPHRD_ETHER,
+			     .has_mac = true};
+
+	(void)state;
+	for (unsigned i = 1; i <= 3; i++) {
+		e.ifindex = i;
+		snprintf(e.name, sizeof(e.name), "eth%u", i);
+		links_apply(links, &e);
+	}
+	assert_true(lost_is(links, ""));
+	assert_true(links_set_uplink(links, 1, RESPONDER_UPLINK_ALIVE));
+	assert_false(links_set_uplink(links, 1, RESPONDER_UPLINK_ALIVE));
+	assert_true(links_set_uplink(links, 2, RESPONDER_UPLINK_DEAD));
+	assert_true(lost_is(links, " eth2"));
+	assert_true(links_set_uplink(links, 1, RESPONDER_UPLINK_DEAD));
+	assert_true(lost_is(links, " * eth1 eth2"));
+	assert_true(links_set_uplink(links, 2, RESPONDER_UPLINK_UNKNOWN));
+	assert_true(lost_is(links, " * eth1"));
+	e.ifindex = 1;
+	snprintf(e.name, sizeof(e.name), "eth1");
+	e.flags &= ~(unsigned)IFF_LOWER_UP;
+	links_apply(links, &e);
+	assert_true(lost_is(links, " eth1")); /* no carrier, so nothing is known of its gateway */
+	assert_false(links_set_uplink(links, 9, RESPONDER_UPLINK_DEAD));
+	links_free(links);
+}
+
 /* Every cut of every recorded datagram: read to its end, or refused, never past it. */
 static void test_cut(void **state)
 {
@@ -405,10 +499,11 @@ static void test_other_hardware(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_events), cmocka_unit_test(test_dump),
-		cmocka_unit_test(test_broken), cmocka_unit_test(test_cut),
-		cmocka_unit_test(test_vlan),   cmocka_unit_test(test_bond),
-		cmocka_unit_test(test_vrf),    cmocka_unit_test(test_other_hardware),
+		cmocka_unit_test(test_events),  cmocka_unit_test(test_dump),
+		cmocka_unit_test(test_broken),  cmocka_unit_test(test_routes),
+		cmocka_unit_test(test_uplinks), cmocka_unit_test(test_cut),
+		cmocka_unit_test(test_vlan),    cmocka_unit_test(test_bond),
+		cmocka_unit_test(test_vrf),     cmocka_unit_test(test_other_hardware),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

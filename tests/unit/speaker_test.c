@@ -65,6 +65,12 @@ static void test_options(void **state)
 		parse(&o, no_env, &err, "--node-name=a", "--ignore-exclude-lb", "--l2-refresh=0"));
 	assert_true(o.ignore_exclude_lb);
 	assert_int_equal(o.refresh, 0);
+	assert_int_equal(o.uplink, 0);
+	assert_true(parse(&o, no_env, &err, "--node-name=a", "--l2-uplink-check=1s", NULL));
+	assert_int_equal(o.uplink, USEC_PER_SEC);
+	assert_false(parse(&o, no_env, &err, "--node-name=a", "--l2-uplink-check=1s",
+			   "--liveness-port=0"));
+	assert_non_null(strstr(err.msg, "--l2-uplink-check"));
 	assert_true(parse(&o, pod_env, &err, "--ignore-exclude-lb=false",
 			  "--shared-address-election=group", NULL));
 	assert_true(!o.ignore_exclude_lb && o.group_shared);
@@ -90,6 +96,10 @@ static void test_options_refused(void **state)
 		{"--bgp-drain-wait=-1s", "--bgp-drain-wait"},
 		{"--bgp-drain-wait=x", "--bgp-drain-wait"},
 		{"--l2-refresh=-1m", "--l2-refresh"},
+		{"--l2-uplink-check=199ms", "--l2-uplink-check"},
+		{"--l2-uplink-check=2m", "--l2-uplink-check"},
+		{"--l2-uplink-check=-1s", "--l2-uplink-check"},
+		{"--l2-uplink-check=on", "--l2-uplink-check"},
 		{"--liveness-port=x", "--liveness-port"},
 		{"--liveness-interval=10ms", "--liveness-interval"},
 		{"--liveness-interval=3s", "--liveness-interval"},
