@@ -149,6 +149,41 @@ def test_bird(lab):
         bird.close()
 
 
+def link_local(ns):
+    text = ns.run(["ip", "-6", "-br", "address", "show", "dev", "eth0", "scope", "link"]).stdout
+    return next(word for word in text.split() if word.startswith("fe80")).split("/")[0]
+
+
+def test_unnumbered(lab):
+    """A peer that is only named by the interface: BFD between the link-local addresses, found and lost and found."""
+    node, machine = lab.cluster.nodes[2], lab.cluster.client("bfd-unnumbered")
+    neighbor = {"address": "", "interface": "eth0", "asn": MY_ASN, "families": "46", "hold": 90, "bfd": "fast"}
+    frr = Frr(machine.ns, [neighbor], asn=ASN, bfd=FRR_PROFILE)
+    frr.start()
+    ours, theirs = link_local(node.ns), link_local(machine.ns)
+    try:
+        lab.custom("BFDProfile", "fast", PROFILE)
+        spec = {"myASN": MY_ASN, "peerASN": ASN, "interface": "eth0", "bfdProfile": "fast", "connectTime": "1s"}
+        selector = [{"matchLabels": {"kubernetes.io/hostname": node.name}}]
+        lab.custom("BGPPeer", "link", {**spec, "nodeSelectors": selector}, "v1beta2")
+        (address,) = serve(lab, [POOL4], "SingleStack")
+        frr.wait_route(host_prefix(address), 30)
+        lab.wait(lambda: frr.bfd_session(ours).get("status") == "up", 10, "BFD")
+        before = frr.neighbor("eth0")["connectionsEstablished"]
+        heal = lose(machine.ns, f"ip6 saddr {ours} udp dport 3784")
+        try:
+            line = lab.wait(lambda: told(lab, "bfdDown", "link"), 5, "the reason in the log")[-1]
+            assert line["address"] == theirs
+            # TCP still gets through, so that it begins anew
+            lab.wait(lambda: frr.neighbor("eth0")["connectionsEstablished"] > before, 10, "another session")
+        finally:
+            heal()
+        frr.wait_route(host_prefix(address), 30)
+        lab.wait(lambda: frr.bfd_session(ours).get("status") == "up", 10, "BFD again")
+    finally:
+        frr.close()
+
+
 def test_changes_without_a_flap(lab, router):
     """Another profile while up and changes of Services: nobody notices. Its removal is no failure to us."""
     frr, address = watched(lab, router)
