@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 
+#include "metallb/buf.h"
 #include "metallb/kube_client.h"
 #include "speaker/exclude.h"
 #include "speaker/options.h"
@@ -28,6 +29,8 @@ bool announcer_is_draining(const struct announcer *an);
 /* The first pass over everything is done, and what was decided is in force: the BGP sessions that
  * should be up are and their routers have the routes, or have had their time. Stays so. */
 bool announcer_is_ready(struct announcer *an);
+/* What this node does and why, as JSON for a person. */
+void announcer_report(const struct announcer *an, struct buf *out);
 /* Bring the metrics that are counted elsewhere up to date, before they are read. */
 void announcer_sync_metrics(struct announcer *an);
 

@@ -158,6 +158,9 @@ void sessions_flush(struct sessions *s);
 /* Each session that should be up is, and its router has all of our routes. */
 bool sessions_are_settled(const struct sessions *s);
 void sessions_sync_metrics(const struct sessions *s);
+/* NULL when there is none. */
+const struct bgp *sessions_bgp(const struct sessions *s);
+const struct bfd *sessions_bfd(const struct sessions *s);
 /* Names of the peers that get a route of the record here, sorted. In `a`. */
 struct strs sessions_peers_of(const struct sessions *s, const struct record *r, struct arena *a);
 
@@ -175,6 +178,7 @@ void paths_set_peers(struct paths *p, const struct config_peer *const *peers, si
 void paths_update(struct paths *p); /* a peer was found, or has gone */
 void paths_links_changed(struct paths *p);
 void paths_sync_metrics(const struct paths *p);
+const struct bfd *paths_bfd(const struct paths *p);
 
 /* status.c */
 struct status_writer *status_writer_new(struct announcer *an);

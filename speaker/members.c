@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <ev.h>
+#include <json-c/json.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -581,15 +582,38 @@ bool members_has_left(const struct members *m)
 	return !m->gossip || gossip_has_left(m->gossip);
 }
 
+static const char *const state_names[] = {
+	[GSP_ST_ALIVE] = "alive",
+	[GSP_ST_SUSPECT] = "suspect",
+	[GSP_ST_DEAD] = "dead",
+	[GSP_ST_LEFT] = "left",
+};
+
+void members_report(const struct members *m, struct json_object *to)
+{
+	struct json_object *all = json_object_new_array();
+	struct swim_member member;
+
+	for (size_t i = 0; m->gossip && swim_member_at(gossip_swim(m->gossip), i, &member); i++) {
+		struct json_object *o = json_object_new_object();
+		char text[IP_STR_MAX];
+
+		json_object_object_add(o, "node", json_object_new_string(member.name));
+		json_object_object_add(o, "address",
+				       json_object_new_string(ip_format(&member.addr, text)));
+		json_object_object_add(o, "gossip",
+				       json_object_new_string(state_names[member.state]));
+		json_object_object_add(o, "heartbeats",
+				       json_object_new_string(liveness_verdict_text(
+					       detector_verdict(m->detector, member.name))));
+		json_object_array_add(all, o);
+	}
+	json_object_object_add(to, "speakers", all);
+}
+
 void members_sync_metrics(const struct members *m)
 {
-	static const char *const names[] = {
-		[GSP_ST_ALIVE] = "alive",
-		[GSP_ST_SUSPECT] = "suspect",
-		[GSP_ST_DEAD] = "dead",
-		[GSP_ST_LEFT] = "left",
-	};
-	double n[ARRAY_SIZE(names)] = {0};
+	double n[ARRAY_SIZE(state_names)] = {0};
 	struct swim_member member;
 
 	if (!m->gossip)
@@ -598,8 +622,8 @@ void members_sync_metrics(const struct members *m)
 
 	for (size_t i = 0; swim_member_at(s, i, &member); i++)
 		n[member.state]++;
-	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
-		metric_set(m->by_state, METRIC_VALUES(names[i]), n[i]);
+	for (size_t i = 0; i < ARRAY_SIZE(state_names); i++)
+		metric_set(m->by_state, METRIC_VALUES(state_names[i]), n[i]);
 	metric_set(m->health, NULL, swim_health_score(s));
 	detector_sync_metrics(m->detector);
 }

@@ -15,6 +15,7 @@
 #include "speaker/watches.h"
 
 struct ev_loop;
+struct json_object;
 struct members;
 
 struct members_callbacks {
@@ -56,6 +57,8 @@ bool members_ask(struct members *m, const char *node, const struct ip *ip, struc
 /* Say goodbye to the others; true once they can have heard it. */
 void members_leave(struct members *m);
 bool members_has_left(const struct members *m);
+/* What is held of the other speakers, into `to` as "speakers". */
+void members_report(const struct members *m, struct json_object *to);
 void members_sync_metrics(const struct members *m);
 
 #endif

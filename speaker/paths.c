@@ -153,3 +153,8 @@ void paths_sync_metrics(const struct paths *p)
 {
 	metric_bfd_sync(p->bfd);
 }
+
+const struct bfd *paths_bfd(const struct paths *p)
+{
+	return p->bfd;
+}

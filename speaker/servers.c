@@ -1,6 +1,6 @@
 /*
- * What the speaker serves: /healthz and /readyz in plain HTTP on the loopback address, /metrics
- * over HTTPS.
+ * What the speaker serves: /healthz, /readyz and /status in plain HTTP on the loopback address,
+ * /metrics over HTTPS.
  */
 #include "speaker/servers.h"
 
@@ -17,7 +17,7 @@ struct servers {
 	struct announcer *announcer;
 	struct serve *health;
 	struct serve_metrics *metrics;
-	struct serve_route routes[2];
+	struct serve_route routes[3];
 };
 
 static void on_healthz(struct serve_request *r, void *user)
@@ -34,6 +34,15 @@ static void on_readyz(struct serve_request *r, void *user)
 		serve_reply_text(r, 200, "ok");
 	else
 		serve_reply_text(r, 503, "what this node should announce is not in force yet");
+}
+
+static void on_status(struct serve_request *r, void *user)
+{
+	const struct servers *s = user;
+	struct buf body = {0};
+
+	announcer_report(s->announcer, &body);
+	serve_reply(r, 200, "application/json", &body);
 }
 
 static void on_metrics_read(void *user)
@@ -58,6 +67,7 @@ static bool health_start(struct servers *s, struct err *err)
 		return true;
 	s->routes[0] = (struct serve_route){SERVE_GET, "/healthz", NULL, on_healthz, s};
 	s->routes[1] = (struct serve_route){SERVE_GET, "/readyz", NULL, on_readyz, s};
+	s->routes[2] = (struct serve_route){SERVE_GET, "/status", NULL, on_status, s};
 	int r = serve_new(s->loop, &options, &s->health);
 
 	return r == 0 || err_set(err, "cannot serve health on port %d: %s", s->opt->health_port,

@@ -313,6 +313,16 @@ void sessions_sync_metrics(const struct sessions *s)
 		paths_sync_metrics(s->paths);
 }
 
+const struct bgp *sessions_bgp(const struct sessions *s)
+{
+	return s->bgp;
+}
+
+const struct bfd *sessions_bfd(const struct sessions *s)
+{
+	return s->paths ? paths_bfd(s->paths) : NULL;
+}
+
 void sessions_links_changed(struct sessions *s)
 {
 	if (s->paths)

@@ -246,6 +246,10 @@ class Lab:
             (i for i in self.cluster.containers(SYSTEM, "speaker-") if i["node"] == node and i["pid"]), None
         )
 
+    def speaker_status(self, node):
+        """What the node's speaker answers on /status."""
+        return json.loads(node.ns.run(["curl", "-sf", "-m", "5", "http://127.0.0.1:17472/status"]).stdout)
+
     def log_lines(self, pod_prefix):
         """All log lines of Pods of ours, decoded where they are JSON: [(source, dict or text)]."""
         lines = []

@@ -115,12 +115,20 @@ def test_dead_path_takes_the_routes_at_once(lab, router):
             10,
             "an event on the BGPPeer",
         )
+        status = lab.speaker_status(node)
+        (bfd,), (bgp,) = status["bfd"], status["bgp"]
+        assert bfd["address"] == bgp["address"] == frr.machine.ip4 and bfd["timesDown"] >= 1
+        assert bfd["state"] != "up" and bfd["lastDiagnostic"] == line["diagnostic"]
+        assert bgp["peer"] == "tor" and "BFD" in bgp["lastError"] + bgp["lastNotification"]
     finally:
         heal()
     wait_all(lab, frr)
     lab.wait(lambda: len(paths(frr, host_prefix(address))) == 3, 10, "three paths again")
     assert established(frr, node) > before
     assert established(frr, other) == others
+    status = lab.speaker_status(node)
+    assert (status["bfd"][0]["state"], status["bfd"][0]["remoteState"]) == ("up", "up")
+    assert (status["bgp"][0]["state"], status["bgp"][0]["announcedPrefixes"]) == ("Established", 1)
     check_metric(lab, f'metallb_bfd_session_up{{peer="{frr.machine.ip4}",vrf="default"}} 1')
 
 

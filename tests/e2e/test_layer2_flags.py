@@ -100,6 +100,7 @@ def test_dead_uplink_hands_over(lab, flags, address, uplink):
         try:
             at = lab.wait(lambda: probe.first_answer_after(address, cut, owner.mac), 10, "another node")
             lab.wait(lambda: probe.owner(address) and owner.mac not in probe.owner(address), 5, "the owner silent")
+            status = lab.speaker_status(owner)
         finally:
             heal()
         other = lab.wait_answering(address)
@@ -111,6 +112,9 @@ def test_dead_uplink_hands_over(lab, flags, address, uplink):
     for part in (owner.name, flags.ip4, flags.ip6, "eth0"):
         assert part in event["message"]
     assert event["type"] == "Warning"
+    assert ["dead"] == [item["uplink"] for item in status["interfaces"] if item["name"] == "eth0"]
+    assert [f"node {other.name} is elected"] == [item["layer2"] for item in status["services"]]
+    assert {item["node"]: item["heartbeats"] for item in status["speakers"]}[other.name] == "up"
     assert probe.longest_gap(address) < 1
 
 
