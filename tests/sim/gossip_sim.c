@@ -361,7 +361,7 @@ static unsigned scenario(struct sim *s)
 	s->slowest = s->now - parted;
 	for (unsigned i = 0; i < s->n; i++)
 		s->nodes[i].side = 0;
-	for (int round = 0; round < 3; round++) {
+	for (int round = 0; round < 3 && wrong_views(s, NULL) > 0; round++) {
 		for (unsigned i = 0; i < s->n; i += 3) {
 			struct ip other = addr_of((i + 1) % s->n);
 
@@ -370,7 +370,7 @@ static unsigned scenario(struct sim *s)
 				take_outputs(s, i);
 			}
 		}
-		run(s, s->now + 60 * USEC_PER_SEC);
+		settle(s, 60 * USEC_PER_SEC, NULL);
 	}
 	wrong += wrong_views(s, "after healing");
 	return wrong;
