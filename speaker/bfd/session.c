@@ -222,11 +222,11 @@ const char *bfd_session_recv(struct bfd_session *s, const struct bfd_packet *pkt
 	s->remote_min_tx = pkt->min_tx;
 	s->remote_min_echo_rx = pkt->min_echo_rx;
 	s->remote_mult = pkt->mult;
+	s->heard = now; /* in AdminDown as well, or what is known of the peer would never expire */
 	if (s->polling && pkt->final)
 		poll_end(s, now);
 	if (s->state == BFD_ADMIN_DOWN)
 		return "session is administratively down";
-	s->heard = now;
 	state_step(s, pkt->state, now);
 	if (pkt->poll)
 		s->send_final = true;

@@ -1,7 +1,10 @@
 """Addresses in layer 2 that move: on purpose without a gap, and where policy and selectors want them."""
 
+import json
 import socket
 import time
+
+import pytest
 
 from tests.cluster import traffic
 from tests.e2e.lab import SYSTEM
@@ -94,6 +97,44 @@ def test_interfaces_of_the_advertisement(lab):
     lab.wait_answering(address, 5)
     lab.wait(lambda: statuses(lab), 5, "a status")
     assert {"name": "eth0"} in statuses(lab)[0]["status"]["interfaces"]
+
+
+@pytest.fixture(name="second")
+def _second(lab):
+    """A second interface of each node: (node, its port on the switch, its MAC)."""
+    lan, made = lab.cluster.lan, []
+    try:
+        for node in lab.cluster.nodes:
+            port = lan.plug(node.ns, "eth1")
+            links = json.loads(node.ns.run(["ip", "-json", "link", "show", "eth1"]).stdout)
+            made.append((node, port, links[0]["address"]))
+        yield made
+    finally:
+        for _, port, _ in made:
+            lan.unplug(port)
+
+
+def test_carrier_lost_where_it_is_announced(lab, second):
+    """The node is well and reached by its other interface: another one takes over at once, and gives it back."""
+    lab.pool()
+    lab.l2(interfaces=["eth1"])
+    lab.backend("web", replicas=3)
+    lab.service("web")
+    (address,) = lab.wait_addresses("web")
+    with traffic.ArpProbe(lab.cluster.client(), [address]) as probe:
+        mac = lab.wait(lambda: len(found := probe.owner(address)) == 1 and min(found), 30, "one node answering")
+        owner, port, _ = next(item for item in second if item[2] == mac)
+        cut = time.monotonic()
+        lab.cluster.lan.port_set(port, False)
+        try:
+            at = lab.wait(lambda: probe.first_answer_after(address, cut, other_than=mac), 10, "another node's answer")
+            assert probe.owner(address) < {item[2] for item in second}  # by that interface, too
+        finally:
+            lab.cluster.lan.port_set(port, True)
+        lab.wait(lambda: probe.owner(address) == {mac}, 10, f"{owner.name} answering again")
+    print(f"carrier lost to another node's answer: {at - cut:.2f} s, at most {probe.longest_gap(address):.2f} s without one")
+    assert at - cut < NO_CRASH_S
+    assert probe.together(address) < NO_CRASH_S
 
 
 def test_policy_local_follows_the_backend(lab):

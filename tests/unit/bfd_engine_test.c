@@ -407,7 +407,7 @@ static void echo_check(bool v6)
 {
 	/* version, length, fragment, protocol, from, to, port, UDP length, content, nonce */
 	static const size_t marred_v4[] = {0, 3, 7, 9, 15, 19, 23, 25, 28, 29, 35, 51};
-	static const size_t marred_v6[] = {0, 5, 6, 23, 39, 43, 45, 48, 49, 55, 71};
+	static const size_t marred_v6[] = {5, 6, 23, 39, 43, 45, 48, 49, 55, 71};
 	const size_t *marred = v6 ? marred_v6 : marred_v4;
 	size_t n = v6 ? ARRAY_SIZE(marred_v6) : ARRAY_SIZE(marred_v4), len;
 	uint8_t echo[BFD_ECHO_MAX], older[BFD_ECHO_MAX], copy[BFD_ECHO_MAX];

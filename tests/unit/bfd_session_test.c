@@ -150,6 +150,28 @@ static void test_detection(void **ctx)
 	assert_true(bfd_session_tx_interval(&s) >= BFD_SLOW_TX);
 }
 
+/* What was learnt in AdminDown expires, too: the peer may be another process when it ends. */
+static void test_admin_down_forgets(void **ctx)
+{
+	struct bfd_packet out, p = packet(BFD_DOWN, 42);
+	struct bfd_session s;
+
+	(void)ctx;
+	start(&s, false, 50);
+	bring_up(&s);
+	bfd_session_set_admin(&s, true, 100 * MS);
+	bfd_session_tick(&s, 400 * MS, &latest);
+	assert_int_equal(s.remote_discr, 0);
+	assert_non_null(bfd_session_recv(&s, &p, 500 * MS, &latest));
+	assert_int_equal(s.remote_discr, p.my_discr);
+	bfd_session_set_admin(&s, false, 600 * MS);
+	bfd_session_tick(&s, 800 * MS, &latest);
+	assert_int_equal(s.remote_discr, 0);
+	assert_int_equal(s.state, BFD_DOWN);
+	assert_true(bfd_session_output(&s, 800 * MS, &out));
+	assert_int_equal(out.your_discr, 0); /* so whoever is there now takes it */
+}
+
 static void test_poll(void **ctx)
 {
 	struct bfd_params slower = {400 * MS, 20 * MS, 3, false};
@@ -224,9 +246,13 @@ static void test_refusals(void **ctx)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_decode),    cmocka_unit_test(test_states),
-		cmocka_unit_test(test_detection), cmocka_unit_test(test_poll),
-		cmocka_unit_test(test_silence),   cmocka_unit_test(test_refusals),
+		cmocka_unit_test(test_decode),
+		cmocka_unit_test(test_states),
+		cmocka_unit_test(test_detection),
+		cmocka_unit_test(test_poll),
+		cmocka_unit_test(test_admin_down_forgets),
+		cmocka_unit_test(test_silence),
+		cmocka_unit_test(test_refusals),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
