@@ -15,14 +15,7 @@
 #include "operator/memory.h"
 #include "operator/request.h"
 #include "operator/runs.h"
-
-static struct ip ip_of(const char *text)
-{
-	struct ip ip;
-
-	assert_true(ip_parse(text, &ip));
-	return ip;
-}
+#include "tests/unit/helpers.h"
 
 static struct ip_range range_of(const char *first, const char *last)
 {

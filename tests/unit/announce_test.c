@@ -15,14 +15,7 @@
 #include "metallb/announce.h"
 #include "metallb/xalloc.h"
 #include "metallb/yaml.h"
-
-static struct ip ip_of(const char *s)
-{
-	struct ip ip;
-
-	assert_true(ip_parse(s, &ip));
-	return ip;
-}
+#include "tests/unit/helpers.h"
 
 static void test_election_vectors(void **state)
 {

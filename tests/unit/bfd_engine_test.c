@@ -8,6 +8,7 @@
 
 #include "metallb/xalloc.h"
 #include "speaker/bfd/engine.h"
+#include "tests/unit/helpers.h"
 
 #define MS 1000u
 
@@ -22,14 +23,6 @@ static void fill_counting(void *user, void *buf, size_t n)
 		p[i] = (uint8_t)((next += 2654435761u) >> 24);
 }
 static const struct random_source counting = {fill_counting, NULL};
-
-static struct ip ip_of(const char *text)
-{
-	struct ip ip = {0};
-
-	assert_true(ip_parse(text, &ip));
-	return ip;
-}
 
 static struct bfd_session_config config(const char *remote, bool multihop)
 {

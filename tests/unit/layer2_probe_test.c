@@ -14,33 +14,15 @@
 #include "speaker/layer2/arp.h"
 #include "speaker/layer2/ndp.h"
 #include "speaker/layer2/responder.h"
+#include "tests/unit/helpers.h"
 
 #define MS    USEC_PER_MSEC
 #define START (1000 * USEC_PER_SEC)
 
 static const struct mac own_mac = {{2, 0, 0, 0, 0, 1}};
 
-static void random_fill(void *user, void *buf, size_t n)
-{
-	uint32_t *x = user;
-	uint8_t *p = buf;
-
-	for (size_t i = 0; i < n; i++) {
-		*x = *x * 1664525u + 1013904223u;
-		p[i] = (uint8_t)(*x >> 24);
-	}
-}
-
 static uint32_t random_state = 7;
 static const struct random_source source = {random_fill, &random_state};
-
-static struct ip ip_of(const char *s)
-{
-	struct ip ip;
-
-	assert_true(ip_parse(s, &ip));
-	return ip;
-}
 
 /* What a station answers for. */
 struct host {

@@ -15,28 +15,10 @@
 #include "speaker/layer2/conflict.h"
 #include "speaker/layer2/ndp.h"
 #include "speaker/layer2/responder.h"
+#include "tests/unit/helpers.h"
 
 static const struct mac our_mac = {{2, 0, 0, 0, 0, 1}}, his_mac = {{2, 0, 0, 0, 0, 9}};
 static const struct mac broadcast = {{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}};
-
-static struct ip ip_of(const char *s)
-{
-	struct ip ip;
-
-	assert_true(ip_parse(s, &ip));
-	return ip;
-}
-
-static void random_fill(void *user, void *buf, size_t n)
-{
-	uint32_t *x = user;
-	uint8_t *p = buf;
-
-	for (size_t i = 0; i < n; i++) {
-		*x = *x * 1664525u + 1013904223u;
-		p[i] = (uint8_t)(*x >> 24);
-	}
-}
 
 static uint32_t random_state = 7;
 static const struct random_source source = {random_fill, &random_state};

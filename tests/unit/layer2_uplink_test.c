@@ -13,31 +13,13 @@
 #include "speaker/layer2/arp.h"
 #include "speaker/layer2/ndp.h"
 #include "speaker/layer2/uplink.h"
+#include "tests/unit/helpers.h"
 
 #define MS      USEC_PER_MSEC
 #define TIMEOUT (1000 * MS)
 
-static void random_fill(void *user, void *buf, size_t n)
-{
-	uint32_t *x = user;
-	uint8_t *p = buf;
-
-	for (size_t i = 0; i < n; i++) {
-		*x = *x * 1664525u + 1013904223u;
-		p[i] = (uint8_t)(*x >> 24);
-	}
-}
-
 static uint32_t random_state = 7;
 static const struct random_source source = {random_fill, &random_state};
-
-static struct ip ip_of(const char *s)
-{
-	struct ip ip;
-
-	assert_true(ip_parse(s, &ip));
-	return ip;
-}
 
 /* The gateways 192.0.2.1 on eth0, 198.51.100.1 and fe80::1 on eth1: do they answer now. */
 struct lab {
