@@ -27,6 +27,10 @@ COALESCE_S = 0.02
 REMEMBERED_S = 2
 REMEMBERED_STATES = ("time_wait", "syn_sent")
 REMEMBERED_PATH = "/proc/sys/net/netfilter/nf_conntrack_tcp_timeout_{}"
+# What is steered carries this code point. Nodes learn of a new backend one after another; two that choose
+# differently meanwhile would send a packet to and fro until its hops are used up, and the client be told that
+# there is no way. So it is steered once; otherwise lost, and the client's next one finds the nodes agreed.
+STEERED_DSCP = 1
 SERVICE_LABEL = "kubernetes.io/service-name"
 
 SKELETON = """
@@ -56,6 +60,11 @@ table {family} mlc {{
 		ct status & dnat == dnat accept
 		iifname "eth*" {family} daddr . meta l4proto . th dport vmap @steer
 	}}
+	chain once {{
+		type filter hook forward priority -10; policy accept
+		meta mark & {mask:#x} == {base:#x} {family} dscp {dscp} drop
+		meta mark & {mask:#x} == {base:#x} {family} dscp set {dscp}
+	}}
 	chain out {{
 		type filter hook output priority -150; policy accept
 		{family} daddr . meta l4proto . th dport vmap @closed
@@ -81,6 +90,7 @@ def skeleton(family):
         address="ipv4_addr" if family == "ip" else "ipv6_addr",
         # The client is not to learn that the backend's node could be reached directly.
         redirects="icmp type redirect drop" if family == "ip" else "icmpv6 type nd-redirect drop",
+        dscp=STEERED_DSCP,
         mask=MARK_MASK,
         base=MARK_BASE,
     )
