@@ -19,9 +19,10 @@
 #define REFRESH_EACH      (1 * USEC_PER_MSEC)
 #define SETTLE_TIME_MAX   (10 * USEC_PER_SEC) /* a router that is down must not stop a rollout */
 
-#define FAILOVER_MAX   (5 * USEC_PER_SEC)
-#define HOLDERS_WAIT_S .1
-#define HOLDERS_WAITS  30
+#define FAILOVER_MAX       (5 * USEC_PER_SEC)
+#define HOLDERS_WAIT_S     .02
+#define HOLDERS_WAITS      50  /* a speaker that takes over does not probe */
+#define HOLDERS_WAITS_KEEP 150 /* ... and with --l2-keep does not take over at all */
 
 #define WITHDRAW_ANNOTATION "metallb.io/withdraw"
 
@@ -254,11 +255,11 @@ static void first_pass_done(struct announcer *an)
 	malloc_trim(0); /* what the first lists took and left behind */
 }
 
-/* With --l2-keep nothing is decided before it is known who announces what, if that can be known. */
+/* Nothing is decided before it is known who announces what, if that can be known. */
 static bool holders_are_known(struct announcer *an)
 {
-	if (an->able || !an->opt->l2_keep ||
-	    watches_kind_is_synced(an->watches, WATCH_L2STATUSES) || an->holders_waits == 0)
+	if (an->able || watches_kind_is_synced(an->watches, WATCH_L2STATUSES) ||
+	    an->holders_waits == 0)
 		return true;
 	an->holders_waits--;
 	ev_timer_set(&an->work, HOLDERS_WAIT_S, 0.);
@@ -547,7 +548,7 @@ bool announcer_new(struct ev_loop *loop, struct kube_client *client, const struc
 	an->loop = loop;
 	an->client = client;
 	an->opt = opt;
-	an->holders_waits = HOLDERS_WAITS;
+	an->holders_waits = opt->l2_keep ? HOLDERS_WAITS_KEEP : HOLDERS_WAITS;
 	an->policy =
 		(struct announce_options){opt->node_name, opt->lb_class, opt->ignore_exclude_lb};
 	table_init(&an->records);

@@ -60,6 +60,10 @@ class Watch:
             elif (found := traffic.advertisement(frame)) and found[0] == ALL_NODES:
                 yield at, *found[1:]
 
+    def probed(self):
+        """Who asked whether somebody has the IPv4 address, as before a first use."""
+        return {item.sender_mac for item in self.sniffer.arp("0.0.0.0") if item.target_ip == self.v4}
+
     def taken_over(self, since, old_mac):
         """When another node first announced both addresses, as (IPv4's, IPv6's) time; None before."""
         first = {}
@@ -115,6 +119,7 @@ def measure(lab, addresses, what, fault, restore, bound):
                 restored = time.monotonic()
                 restore(owner)
             time.sleep(AFTER_S)
+        assert not watch.probed(), "a speaker that takes over does not ask"
         for address, at in zip(addresses, taken):
             took[address].append(at - began)
             gaps[address].append(watch.longest_gap(address))
