@@ -54,7 +54,7 @@ bool announcer_is_ready(struct announcer *an)
 
 void announcer_sync_metrics(struct announcer *an)
 {
-	speaker_metrics_sync(an->responder, an->l2);
+	speaker_metrics_sync(an->responder, an->l2, an->links);
 	sessions_sync_metrics(an->sessions);
 	members_sync_metrics(an->members);
 }

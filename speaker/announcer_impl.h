@@ -205,8 +205,7 @@ void metric_bgp_sync(const struct bgp *bgp); /* NULL: no sessions */
 void metric_bfd_sync(const struct bfd *bfd);
 void metric_failover(const char *stage, usec_t took);
 void metric_conflict_count(const struct ip *ip);
-void metric_uplink_set(const char *interface, enum responder_uplink state);
 void metric_refused_set(const struct ip *ip, bool on);
-void speaker_metrics_sync(const struct responder *r, struct l2_io *l2);
+void speaker_metrics_sync(const struct responder *r, struct l2_io *l2, const struct links *links);
 
 #endif

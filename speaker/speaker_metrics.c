@@ -110,15 +110,21 @@ void metric_refused_set(const struct ip *ip, bool on)
 		metric_del(refused, METRIC_VALUES(ip_format(ip, text)));
 }
 
-void metric_uplink_set(const char *interface, enum responder_uplink state)
+static void uplinks_sync(const struct responder *r, const struct links *links)
 {
-	if (state == RESPONDER_UPLINK_UNKNOWN)
-		metric_del(uplink, METRIC_VALUES(interface));
-	else
-		metric_set(uplink, METRIC_VALUES(interface), state == RESPONDER_UPLINK_ALIVE);
+	struct responder_link link;
+
+	metric_clear(uplink);
+	for (size_t pos = 0; links_usable_next(links, &pos, &link);) {
+		enum responder_uplink state = responder_uplink(r, link.ifindex);
+
+		if (state != RESPONDER_UPLINK_UNKNOWN)
+			metric_set(uplink, METRIC_VALUES(link.name),
+				   state == RESPONDER_UPLINK_ALIVE);
+	}
 }
 
-void speaker_metrics_sync(const struct responder *r, struct l2_io *l2)
+void speaker_metrics_sync(const struct responder *r, struct l2_io *l2, const struct links *links)
 {
 	const struct responder_counts *c;
 	size_t pos = 0;
@@ -136,4 +142,5 @@ void speaker_metrics_sync(const struct responder *r, struct l2_io *l2)
 			metric_set(dropped, METRIC_VALUES(responder_verdict_text(v)),
 				   (double)responder_verdict_count(r, v));
 	metric_set(overruns, NULL, (double)l2_io_overruns(l2));
+	uplinks_sync(r, links);
 }

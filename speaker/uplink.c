@@ -44,7 +44,6 @@ static void state_tell(struct uplink *u, const struct responder_link *link,
 {
 	_cleanup_free_ char *gateways = gateways_text(link);
 
-	metric_uplink_set(link->name, state);
 	if (state == RESPONDER_UPLINK_DEAD) {
 		log_warn("layer2: the gateway does not answer", "interface", link->name, "gateway",
 			 gateways, NULL);
@@ -97,6 +96,7 @@ void uplink_look(struct uplink *u)
 		}
 	}
 	responder_set_gateways(u->an->responder, gateways, n, clock_now());
+	uplink_changed(u); /* an interface may be back, and nothing known of it yet */
 	l2_io_flush(u->an->l2);
 }
 
