@@ -15,7 +15,7 @@
  * it can announce anything: RFC 4862, a delay and then the listening of 1 s each.
  */
 #define LINGER_V6 (3 * USEC_PER_SEC)
-#define HEARD_MAX 256
+#define HEARD_MAX 1024 /* a node that comes back claims all of its addresses at once */
 /* The winner may announce before this node learns that it lost. */
 #define HEARD_FOR (2 * USEC_PER_SEC)
 
