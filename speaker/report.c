@@ -22,11 +22,6 @@ static void address_add(struct json_object *to, const char *key, const struct ip
 	text_add(to, key, ip_format(ip, text));
 }
 
-static void number_add(struct json_object *to, const char *key, double value)
-{
-	json_object_object_add(to, key, json_object_new_double(value));
-}
-
 static void count_add(struct json_object *to, const char *key, uint64_t n)
 {
 	json_object_object_add(to, key, json_object_new_uint64(n));
@@ -34,7 +29,9 @@ static void count_add(struct json_object *to, const char *key, uint64_t n)
 
 static void seconds_add(struct json_object *to, const char *key, usec_t time)
 {
-	number_add(to, key, (double)(time / USEC_PER_MSEC) / 1e3);
+	usec_t ms = time / USEC_PER_MSEC;
+
+	json_object_object_add(to, key, json_object_new_double((double)ms / 1e3));
 }
 
 /* ---- sessions ---- */
