@@ -404,7 +404,8 @@ static unsigned run_seed(unsigned nodes, uint64_t seed, unsigned loss, usec_t *s
 
 int main(int argc, char **argv)
 {
-	unsigned nodes = 24, seeds = 4, first = 1, loss = 1, bad = 0;
+	bool soak = getenv("METALLB_SOAK");
+	unsigned nodes = soak ? 100 : 24, seeds = soak ? 100 : 4, first = 1, loss = 1, bad = 0;
 
 	for (int i = 1; i + 1 < argc; i += 2) {
 		unsigned v = (unsigned)strtoul(argv[i + 1], NULL, 10);
