@@ -15,6 +15,7 @@
 
 #include "metallb/log.h"
 #include "metallb/xalloc.h"
+#include "speaker/netlink_ask.h"
 
 #define NETLINK_BUFFER   ((size_t)64 << 10)
 #define NETLINK_RCVBUF   (4 << 20)
@@ -246,12 +247,14 @@ static void far_put(struct nlmsghdr *head, enum ip_family family)
 		     family == IP_V4 ? v4 : v6);
 }
 
-static ssize_t route_ask(struct mnl_socket *sock, unsigned ifindex, enum ip_family family,
-			 uint8_t *buf, size_t size)
+bool netlink_gateway(unsigned ifindex, enum ip_family family, struct ip *gateway, struct ip *from)
 {
-	struct timeval limit = {.tv_sec = 1};
+	_Alignas(struct nlmsghdr) uint8_t buf[NETLINK_ASK_MAX] = {0};
 	struct nlmsghdr *head = mnl_nlmsg_put_header(buf);
+	struct nl_event event = {.type = NL_OTHER};
 	struct rtmsg *route;
+	const uint8_t *p = buf;
+	const char *reason;
 
 	head->nlmsg_type = RTM_GETROUTE;
 	head->nlmsg_flags = NLM_F_REQUEST;
@@ -260,28 +263,9 @@ static ssize_t route_ask(struct mnl_socket *sock, unsigned ifindex, enum ip_fami
 	route->rtm_dst_len = (uint8_t)IP_BITS(family);
 	far_put(head, family);
 	mnl_attr_put_u32(head, RTA_OIF, ifindex);
-	if (setsockopt(mnl_socket_get_fd(sock), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit)) <
-		    0 ||
-	    mnl_socket_bind(sock, 0, MNL_SOCKET_AUTOPID) < 0 ||
-	    mnl_socket_sendto(sock, head, head->nlmsg_len) < 0)
-		return -1;
-	return mnl_socket_recvfrom(sock, buf, size);
-}
-
-bool netlink_gateway(unsigned ifindex, enum ip_family family, struct ip *gateway, struct ip *from)
-{
-	_Alignas(struct nlmsghdr) uint8_t buf[4096] = {0};
-	struct mnl_socket *sock = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC);
-	struct nl_event event = {.type = NL_OTHER};
-	const char *reason;
-	const uint8_t *p = buf;
-
-	if (!sock)
-		return false;
-	ssize_t n = route_ask(sock, ifindex, family, buf, sizeof(buf));
+	ssize_t n = netlink_ask(buf);
 	size_t len = n > 0 ? (size_t)n : 0;
 
-	mnl_socket_close(sock);
 	if (!netlink_parse(&p, &len, &event, &reason) || reason || event.type != NL_ROUTE ||
 	    event.ifindex != ifindex)
 		return false;

@@ -46,6 +46,14 @@ static unsigned attr_u32(const struct attr *a)
 	return v;
 }
 
+/* An address of that family; an attribute of another length changes nothing. */
+static void attr_ip(const struct attr *a, int family, struct ip *out)
+{
+	if (a->len != (family == AF_INET ? 4u : 16u))
+		return;
+	*out = family == AF_INET ? ip_from_v4(a->data) : ip_from_v6(a->data);
+}
+
 static const char *link_parse(const uint8_t *p, size_t len, struct nl_event *e)
 {
 	struct ifinfomsg info;
@@ -84,23 +92,19 @@ static const char *addr_parse(const uint8_t *p, size_t len, struct nl_event *e)
 {
 	struct ifaddrmsg info;
 	struct attr a;
-	size_t wanted;
 
 	if (len < sizeof(info))
 		return "short address message";
 	memcpy(&info, p, sizeof(info));
 	e->ifindex = info.ifa_index;
 	e->addr_flags = info.ifa_flags;
-	wanted = info.ifa_family == AF_INET ? 4 : 16;
 	p += NLMSG_ALIGN(sizeof(info));
 	len -= NLMSG_ALIGN(sizeof(info));
 	while (attr_next(&p, &len, &a)) {
 		if (a.type == IFA_FLAGS)
 			e->addr_flags = attr_u32(&a);
-		if ((a.type != IFA_LOCAL && a.type != IFA_ADDRESS) || a.len != wanted)
-			continue;
-		if (a.type == IFA_LOCAL || e->ip.family == IP_NONE)
-			e->ip = wanted == 4 ? ip_from_v4(a.data) : ip_from_v6(a.data);
+		if (a.type == IFA_LOCAL || (a.type == IFA_ADDRESS && e->ip.family == IP_NONE))
+			attr_ip(&a, info.ifa_family, &e->ip);
 	}
 	return e->ip.family != IP_NONE ? NULL : "address message without an address";
 }
@@ -109,21 +113,19 @@ static const char *route_parse(const uint8_t *p, size_t len, struct nl_event *e)
 {
 	struct rtmsg info;
 	struct attr a;
-	size_t wanted;
 
 	if (len < sizeof(info))
 		return "short route message";
 	memcpy(&info, p, sizeof(info));
-	wanted = info.rtm_family == AF_INET ? 4 : 16;
 	p += NLMSG_ALIGN(sizeof(info));
 	len -= NLMSG_ALIGN(sizeof(info));
 	while (attr_next(&p, &len, &a)) {
 		if (a.type == RTA_OIF)
 			e->ifindex = attr_u32(&a);
-		else if (a.type == RTA_PREFSRC && a.len == wanted)
-			e->ip = wanted == 4 ? ip_from_v4(a.data) : ip_from_v6(a.data);
-		else if (a.type == RTA_GATEWAY && a.len == wanted)
-			e->gateway = wanted == 4 ? ip_from_v4(a.data) : ip_from_v6(a.data);
+		else if (a.type == RTA_PREFSRC)
+			attr_ip(&a, info.rtm_family, &e->ip);
+		else if (a.type == RTA_GATEWAY)
+			attr_ip(&a, info.rtm_family, &e->gateway);
 	}
 	return e->ifindex ? NULL : "route without an interface";
 }

@@ -15,23 +15,23 @@
 struct uplink {
 	struct announcer *an;
 	ev_timer timer;
+	struct responder_gateway gateways[GATEWAYS_MAX]; /* that are asked */
+	size_t n_gateways;
 	char *why; /* a gateway that does not answer; NULL: they all do */
 };
 
 /* The gateways by this interface as text, to be freed. */
-static char *gateways_text(const struct responder_link *link)
+static char *gateways_text(const struct uplink *u, unsigned ifindex)
 {
-	static const enum ip_family families[] = {IP_V4, IP_V6};
 	char *text = xstrdup("");
 
-	for (size_t i = 0; i < ARRAY_SIZE(families); i++) {
-		struct ip gateway, from;
+	for (size_t i = 0; i < u->n_gateways; i++) {
 		char ip[IP_STR_MAX];
 
-		if (!netlink_gateway(link->ifindex, families[i], &gateway, &from))
+		if (u->gateways[i].ifindex != ifindex)
 			continue;
-		char *more =
-			xasprintf("%s%s%s", text, *text ? " and " : "", ip_format(&gateway, ip));
+		char *more = xasprintf("%s%s%s", text, *text ? " and " : "",
+				       ip_format(&u->gateways[i].ip, ip));
 
 		free(text);
 		text = more;
@@ -42,7 +42,7 @@ static char *gateways_text(const struct responder_link *link)
 static void state_tell(struct uplink *u, const struct responder_link *link,
 		       enum responder_uplink state)
 {
-	_cleanup_free_ char *gateways = gateways_text(link);
+	_cleanup_free_ char *gateways = gateways_text(u, link->ifindex);
 
 	if (state == RESPONDER_UPLINK_DEAD) {
 		log_warn("layer2: the gateway does not answer", "interface", link->name, "gateway",
@@ -81,21 +81,21 @@ void uplink_changed(struct uplink *u)
 
 void uplink_look(struct uplink *u)
 {
-	struct responder_gateway gateways[GATEWAYS_MAX];
 	struct responder_link link;
-	size_t n = 0;
 
 	if (!u)
 		return;
+	u->n_gateways = 0;
 	for (size_t pos = 0; links_usable_next(u->an->links, &pos, &link);) {
-		for (int v6 = 0; v6 < 2 && n < GATEWAYS_MAX; v6++) {
-			struct responder_gateway *g = &gateways[n];
+		for (int v6 = 0; v6 < 2 && u->n_gateways < GATEWAYS_MAX; v6++) {
+			struct responder_gateway *g = &u->gateways[u->n_gateways];
 
 			g->ifindex = link.ifindex;
-			n += netlink_gateway(link.ifindex, v6 ? IP_V6 : IP_V4, &g->ip, &g->from);
+			u->n_gateways +=
+				netlink_gateway(link.ifindex, v6 ? IP_V6 : IP_V4, &g->ip, &g->from);
 		}
 	}
-	responder_set_gateways(u->an->responder, gateways, n, clock_now());
+	responder_set_gateways(u->an->responder, u->gateways, u->n_gateways, clock_now());
 	uplink_changed(u); /* an interface may be back, and nothing known of it yet */
 	l2_io_flush(u->an->l2);
 }

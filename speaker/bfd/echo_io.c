@@ -7,10 +7,7 @@
 #include <linux/filter.h>
 #include <linux/if_packet.h>
 #include <net/ethernet.h>
-#include <net/if.h>
-#include <net/if_arp.h>
 #include <netinet/in.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -19,6 +16,13 @@
 
 /* Offsets in an IPv4 packet, in an IPv6 one, and in a UDP header. */
 enum { FRAGMENT = 6, PROTOCOL = 9, NEXT_HEADER = 6, IPV6_HEADER = 40, DESTINATION_PORT = 2 };
+
+static int filter_attach(int fd, const struct sock_filter *code, size_t n)
+{
+	struct sock_fprog prog = {.len = (unsigned short)n, .filter = (struct sock_filter *)code};
+
+	return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &prog, sizeof(prog)) < 0 ? -errno : 0;
+}
 
 static int filter_attach_v6(int fd)
 {
@@ -32,9 +36,8 @@ static int filter_attach_v6(int fd)
 		BPF_STMT(BPF_RET | BPF_K, 0xffff),
 		BPF_STMT(BPF_RET | BPF_K, 0),
 	};
-	struct sock_fprog prog = {.len = ARRAY_SIZE(code), .filter = (struct sock_filter *)code};
 
-	return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &prog, sizeof(prog)) < 0 ? -errno : 0;
+	return filter_attach(fd, code, ARRAY_SIZE(code));
 }
 
 static int filter_attach_v4(int fd)
@@ -53,9 +56,8 @@ static int filter_attach_v4(int fd)
 		BPF_STMT(BPF_RET | BPF_K, 0xffff),
 		BPF_STMT(BPF_RET | BPF_K, 0),
 	};
-	struct sock_fprog prog = {.len = ARRAY_SIZE(code), .filter = (struct sock_filter *)code};
 
-	return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &prog, sizeof(prog)) < 0 ? -errno : 0;
+	return filter_attach(fd, code, ARRAY_SIZE(code));
 }
 
 static void socket_read(struct bfd_echo_socket *s, usec_t now)
@@ -131,26 +133,6 @@ void bfd_echo_close(struct bfd *b, enum ip_family family)
 	s->fd = -1;
 }
 
-/* The kernel knows the peer's hardware address from the control packets. */
-static int hardware_address(int fd, const struct bfd_send *out, uint8_t mac[ETHER_ADDR_LEN])
-{
-	struct sockaddr_in peer = {.sin_family = AF_INET};
-	struct arpreq req = {0};
-
-	if (out->path->remote.family == IP_V6)
-		return bfd_neighbor(&out->path->remote, out->ifindex, mac);
-	if (!if_indextoname(out->ifindex, req.arp_dev))
-		return -ENODEV;
-	memcpy(&peer.sin_addr, out->path->remote.b, 4);
-	memcpy(&req.arp_pa, &peer, sizeof(peer));
-	if (ioctl(fd, SIOCGARP, &req) < 0)
-		return -errno;
-	if (!(req.arp_flags & ATF_COM))
-		return -EHOSTUNREACH;
-	memcpy(mac, req.arp_ha.sa_data, ETHER_ADDR_LEN);
-	return 0;
-}
-
 int bfd_echo_send(const struct bfd *b, const struct bfd_send *out)
 {
 	bool v6 = out->path->remote.family == IP_V6;
@@ -159,7 +141,8 @@ int bfd_echo_send(const struct bfd *b, const struct bfd_send *out)
 				 .sll_ifindex = (int)out->ifindex,
 				 .sll_halen = ETHER_ADDR_LEN};
 	int fd = b->echo[v6].fd;
-	int r = fd < 0 ? -ENOTCONN : hardware_address(fd, out, to.sll_addr);
+	/* the kernel knows it from the control packets */
+	int r = fd < 0 ? -ENOTCONN : bfd_neighbor(&out->path->remote, out->ifindex, to.sll_addr);
 
 	if (r < 0)
 		return r;

@@ -51,7 +51,7 @@ struct bfd {
 /* io.c: after packets were taken. */
 void bfd_io_settle(struct bfd *b);
 
-/* neighbor.c: the hardware address of an IPv6 neighbour, as the kernel knows it. 0 or -errno. */
+/* neighbor.c: the hardware address of a neighbour, as the kernel knows it. 0 or -errno. */
 int bfd_neighbor(const struct ip *ip, unsigned ifindex, uint8_t mac[6]);
 
 /* echo_io.c */

@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 
 #include "speaker/bfd/io.h"
+#include "speaker/netlink_ask.h"
 
 #define MAC_LEN   6
 #define NUD_KNOWN (NUD_REACHABLE | NUD_STALE | NUD_DELAY | NUD_PROBE | NUD_PERMANENT | NUD_NOARP)
@@ -43,39 +44,22 @@ static int answer_take(const struct nlmsghdr *head, uint8_t mac[MAC_LEN])
 	return 0;
 }
 
-static int ask(struct mnl_socket *sock, const struct ip *ip, unsigned ifindex, uint8_t mac[MAC_LEN])
+int bfd_neighbor(const struct ip *ip, unsigned ifindex, uint8_t mac[MAC_LEN])
 {
-	_Alignas(struct nlmsghdr) uint8_t buf[4096] = {0};
-	struct timeval limit = {.tv_sec = 1};
+	_Alignas(struct nlmsghdr) uint8_t buf[NETLINK_ASK_MAX] = {0};
 	struct nlmsghdr *head = mnl_nlmsg_put_header(buf);
+	bool v6 = ip->family == IP_V6;
 	struct ndmsg *nd;
 	ssize_t n;
 
 	head->nlmsg_type = RTM_GETNEIGH;
 	head->nlmsg_flags = NLM_F_REQUEST;
 	nd = mnl_nlmsg_put_extra_header(head, sizeof(*nd));
-	nd->ndm_family = AF_INET6;
+	nd->ndm_family = v6 ? AF_INET6 : AF_INET;
 	nd->ndm_ifindex = (int)ifindex;
-	mnl_attr_put(head, NDA_DST, 16, ip->b);
-	if (setsockopt(mnl_socket_get_fd(sock), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit)) <
-		    0 ||
-	    mnl_socket_bind(sock, 0, MNL_SOCKET_AUTOPID) < 0 ||
-	    mnl_socket_sendto(sock, head, head->nlmsg_len) < 0)
-		return -errno;
-	n = mnl_socket_recvfrom(sock, buf, sizeof(buf));
+	mnl_attr_put(head, NDA_DST, v6 ? 16 : 4, ip->b);
+	n = netlink_ask(buf);
 	if (n < 0)
-		return -errno;
+		return (int)n;
 	return mnl_nlmsg_ok(head, (int)n) ? answer_take(head, mac) : -EBADMSG;
-}
-
-int bfd_neighbor(const struct ip *ip, unsigned ifindex, uint8_t mac[MAC_LEN])
-{
-	struct mnl_socket *sock = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC);
-	int r;
-
-	if (!sock)
-		return -errno;
-	r = ask(sock, ip, ifindex, mac);
-	mnl_socket_close(sock);
-	return r;
 }

@@ -5,14 +5,14 @@
 
 #include "speaker/layer2/arp.h"
 #include "speaker/layer2/ndp.h"
+#include "speaker/layer2/responder_impl.h"
 
 const struct responder_link *question_link(const struct responder_link *links, size_t n,
 					   unsigned ifindex, const struct ip *to)
 {
 	for (size_t i = 0; i < n; i++)
 		if (links[i].ifindex == ifindex)
-			return (to->family == IP_V4 ? links[i].arp : links[i].ndp) ? &links[i]
-										   : NULL;
+			return link_carries(&links[i], to->family) ? &links[i] : NULL;
 	return NULL;
 }
 

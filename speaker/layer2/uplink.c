@@ -12,8 +12,7 @@ struct gateway {
 	struct responder_gateway cfg;
 	usec_t next_at;
 	bool works, alive; /* it has answered; it does */
-	bool has_mac;
-	struct mac mac;
+	struct mac mac;    /* of one that works */
 	unsigned asked;    /* since its last answer */
 	unsigned returned; /* answers in a row of one that was dead */
 };
@@ -78,7 +77,7 @@ void uplinks_heard(struct uplinks *u, const struct ip *ip, const struct mac *mac
 		return;
 	u->changed |= !g->works;
 	g->asked = 0;
-	g->works = g->has_mac = true;
+	g->works = true;
 	g->mac = *mac;
 	if (g->alive || ++g->returned < UPLINK_RETURN)
 		return;
@@ -116,8 +115,7 @@ bool uplinks_output(struct uplinks *u, const struct responder_link *links, size_
 			      ip_is_link_local(&g->cfg.ip) && g->cfg.ip.family == IP_V6
 				      ? &link->link_local
 				      : &g->cfg.from,
-			      &g->cfg.ip, g->has_mac && g->asked <= ALONE_MAX ? &g->mac : NULL,
-			      out);
+			      &g->cfg.ip, g->works && g->asked <= ALONE_MAX ? &g->mac : NULL, out);
 		return true;
 	}
 	return false;

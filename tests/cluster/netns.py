@@ -108,6 +108,11 @@ class Netns:
             if lines:
                 self.run(["ip", *options, "-batch", "-"], input="\n".join(lines) + "\n")
 
+    def link_local(self, ifname):
+        """The interface's link-local address."""
+        text = self.run(["ip", "-6", "-br", "address", "show", "dev", ifname, "scope", "link"]).stdout
+        return next(word for word in text.split() if word.startswith("fe80")).split("/")[0]
+
     def sysctl(self, **settings):
         """Sets net.* keys; `__` stands for the dot: net__ipv4__ip_forward=1."""
         self.sysctls({key.replace("__", "."): value for key, value in settings.items()})

@@ -226,10 +226,7 @@ for i in range(2000):
 
 def test_link_local_and_bound_sockets(lab):
     """Link-local ends, told apart by the interface; sockets of a device, as those of a VRF are."""
-    local = {}
-    for name, ns in (("here", lab.here), ("there", lab.there)):
-        line = ns.run(["ip", "-6", "-br", "address", "show", "dev", "w", "scope", "link"]).stdout
-        local[name] = next(word for word in line.split() if word.startswith("fe80")).split("/")[0]
+    local = {"here": lab.here.link_local("w"), "there": lab.there.link_local("w")}
     lab.frr(frr_peer(MINE["4"]) + frr_peer(local["here"]))
     lab.probe.sessions(near(vrf="w"), near(vrf="w", remote=local["there"], interface="w"))
     for who, ours in ((THEIRS["4"], MINE["4"]), (local["there"], local["here"])):

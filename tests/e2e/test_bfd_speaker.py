@@ -157,18 +157,13 @@ def test_bird(lab):
         bird.close()
 
 
-def link_local(ns):
-    text = ns.run(["ip", "-6", "-br", "address", "show", "dev", "eth0", "scope", "link"]).stdout
-    return next(word for word in text.split() if word.startswith("fe80")).split("/")[0]
-
-
 def test_unnumbered(lab):
     """A peer that is only named by the interface: BFD between the link-local addresses, found and lost and found."""
     node, machine = lab.cluster.nodes[2], lab.cluster.client("bfd-unnumbered")
     neighbor = {"address": "", "interface": "eth0", "asn": MY_ASN, "families": "46", "hold": 90, "bfd": "fast"}
     frr = Frr(machine.ns, [neighbor], asn=ASN, bfd=FRR_PROFILE)
     frr.start()
-    ours, theirs = link_local(node.ns), link_local(machine.ns)
+    ours, theirs = node.ns.link_local("eth0"), machine.ns.link_local("eth0")
     try:
         lab.custom("BFDProfile", "fast", PROFILE)
         spec = {"myASN": MY_ASN, "peerASN": ASN, "interface": "eth0", "bfdProfile": "fast", "connectTime": "1s"}

@@ -7,7 +7,7 @@ import pytest
 from tests.cluster import traffic
 from tests.cluster.api import path_of
 from tests.e2e.lab import SYSTEM, wait_installed
-from tests.e2e.test_layer2_failover import EXCLUDE
+from tests.e2e.test_layer2_moves import label_node
 from tests.e2e.test_lifecycle_resource import is_rolled
 from tests.e2e.test_webhook_metrics import accounts, bearer, scrape  # noqa: F401 (a fixture)
 
@@ -134,18 +134,16 @@ def test_gateway_that_is_dead_for_all_moves_nothing(lab, flags, address, uplink)
 def test_keeper_keeps(lab, address):
     """Whoever took over goes on when the first one is back; and gives way when it must."""
     first = lab.wait_answering(address)
-    label = {"metadata": {"labels": {EXCLUDE: ""}}}
-    unlabel = {"metadata": {"labels": {EXCLUDE: None}}}
-    lab.api.patch("Node", first.name, label)
+    label_node(lab, first.name, "")
     try:
         second = lab.wait(lambda: (node := lab.owner(address)) and node is not first and node, 10, "another node")
     finally:
-        lab.api.patch("Node", first.name, unlabel)
+        label_node(lab, first.name, None)
     with traffic.ArpProbe(lab.cluster.client(), [address]) as probe:
         time.sleep(3)
     assert {mac for _, mac in probe.answers[address]} == {second.mac}
-    lab.api.patch("Node", second.name, label)
+    label_node(lab, second.name, "")
     try:
         lab.wait(lambda: (node := lab.owner(address)) and node is not second, 10, "another node again")
     finally:
-        lab.api.patch("Node", second.name, unlabel)
+        label_node(lab, second.name, None)

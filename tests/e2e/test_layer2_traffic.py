@@ -10,7 +10,8 @@ import pytest
 
 from tests.cluster import traffic
 from tests.e2e.lab import SYSTEM, wait_installed
-from tests.e2e.test_layer2_failover import EXCLUDE, settle, show, speaker_pod
+from tests.e2e.test_layer2_failover import settle, show, speaker_pod
+from tests.e2e.test_layer2_moves import label_node
 
 RATE = 200
 RUNS = 20 if os.environ.get("METALLB_SOAK") else 1
@@ -128,19 +129,16 @@ def test_sigterm_loses_no_request(lab, addresses):
 
 
 def test_exclude_label_loses_no_request(lab, addresses):
-    def label(owner, value):
-        lab.api.patch("Node", owner.name, {"metadata": {"labels": {EXCLUDE: value}}})
-
     def away(owner, seen):
-        label(owner, "")
+        label_node(lab, owner.name, "")
         try:
             seen.moved_from(owner)
         except BaseException:
-            label(owner, None)
+            label_node(lab, owner.name, None)
             raise
 
     def back(owner, seen):
-        label(owner, None)
+        label_node(lab, owner.name, None)
         seen.moved_to(owner)
 
     measure(lab, addresses, "exclude label", [away, back])
